@@ -1,0 +1,43 @@
+"""The arithmetic, under the same function names in each backend.
+
+`reference` is plain NumPy, the shortest code that is right: the oracle. `cpu` is Numba. Backend
+functions take raw, checked arrays and check nothing themselves.
+
+>>> from fastfood_np import backends
+>>> with backends.using("reference"):
+...     backends.select().__name__
+'fastfood_np.backends.reference'
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import ModuleType
+
+from fastfood_np.validation import check_choice
+
+NAMES = ("cpu", "reference")
+
+_requested: ContextVar[str] = ContextVar("fastfood_np_backend", default="cpu")
+
+
+def select(backend: str | None = None) -> ModuleType:
+    """Return the module of the named backend, by default the one of the enclosing `using`.
+
+    Imported on first use, so that importing the package does not import Numba.
+    """
+    name = _requested.get() if backend is None else check_choice(backend, "backend", NAMES)
+    return importlib.import_module(f"fastfood_np.backends.{name}")
+
+
+@contextmanager
+def using(backend: str) -> Iterator[None]:
+    """Make `backend` ("cpu" or "reference") the default within a ``with`` block."""
+    token = _requested.set(check_choice(backend, "backend", NAMES))
+    try:
+        yield
+    finally:
+        _requested.reset(token)

@@ -1,0 +1,102 @@
+"""Plain NumPy: the shortest code that is right, kept as the oracle for every other backend."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+
+from fastfood_np.validation import Array
+
+
+def fwht(rows: Array) -> None:
+    """Replace each row of the C-contiguous array (m, d), d = 2^k, by its transform H row."""
+    m, d = rows.shape
+    half = 1
+    while half < d:
+        pairs = rows.reshape(m, d // (2 * half), 2, half)
+        a, b = pairs[:, :, 0].copy(), pairs[:, :, 1].copy()
+        pairs[:, :, 0] = a + b
+        pairs[:, :, 1] = a - b
+        half *= 2
+
+
+def serial() -> AbstractContextManager[None]:
+    """NumPy code has no parallel form: nothing to switch off."""
+    return nullcontext()
+
+
+def workers(count: int) -> AbstractContextManager[None]:
+    """NumPy code has no threads of its own: `count` changes nothing."""
+    return nullcontext()
+
+
+def _h_G(x: Array, B: Array, perm: Array, keep: Array | None, keep_scale: float) -> Array:
+    """Return h_G = Pi H B x (m, blocks, d_pad), after the dropout mask."""
+    h = np.zeros((len(x), *B.shape), x.dtype)
+    h[:, :, : x.shape[1]] = x[:, None] * B[:, : x.shape[1]]
+    fwht(h.reshape(-1, B.shape[1]))
+    h = np.take_along_axis(h, perm[None], axis=2)
+    return h if keep is None else h * keep * x.dtype.type(keep_scale)
+
+
+def fastfood_forward(
+    x: Array,
+    S: Array,
+    G: Array,
+    B: Array,
+    perm: Array,
+    scale: float,
+    keep: Array | None,
+    keep_scale: float,
+    y: Array,
+) -> None:
+    """Fill y (m, n_out) with c S H G Pi H B x for x (m, d_in).
+
+    S, G, B and perm have shape (blocks, d_pad), d_pad = 2^k >= d_in; x is padded with zeros and
+    the outputs of all blocks are cut to n_out. `keep` (m, blocks, d_pad) is None or equation 7's
+    mask on h_G, and what is kept is multiplied by `keep_scale`.
+    """
+    h_S = G * _h_G(x, B, perm, keep, keep_scale)
+    fwht(h_S.reshape(-1, S.shape[1]))
+    y[...] = x.dtype.type(scale) * (S * h_S).reshape(len(x), S.size)[:, : y.shape[1]]
+
+
+def fastfood_backward(
+    x: Array,
+    dy: Array,
+    S: Array,
+    G: Array,
+    B: Array,
+    perm: Array,
+    scale: float,
+    keep: Array | None,
+    keep_scale: float,
+    dx: Array | None,
+    dS: Array,
+    dG: Array,
+    dB: Array,
+) -> None:
+    """Fill dx (unless it is None), dS, dG and dB from dy (m, n_out): equation 6 and its chain."""
+    blocks, d_pad = S.shape
+    h_G = _h_G(x, B, perm, keep, keep_scale)
+    h_S = G * h_G
+    fwht(h_S.reshape(-1, d_pad))
+    dy_padded = np.zeros((len(x), S.size), x.dtype)
+    dy_padded[:, : dy.shape[1]] = x.dtype.type(scale) * dy
+    dh = dy_padded.reshape(len(x), blocks, d_pad)
+    dS[...] = (dh * h_S).sum(axis=0)
+    dh = S * dh
+    fwht(dh.reshape(-1, d_pad))
+    dG[...] = (dh * h_G).sum(axis=0)
+    dh = G * dh
+    if keep is not None:
+        dh = dh * keep * x.dtype.type(keep_scale)
+    dh_Pi = np.empty_like(dh)
+    np.put_along_axis(dh_Pi, perm[None], dh, axis=2)
+    fwht(dh_Pi.reshape(-1, d_pad))
+    d_in = x.shape[1]
+    dB[...] = 0
+    dB[:, :d_in] = (dh_Pi[:, :, :d_in] * x[:, None]).sum(axis=0)
+    if dx is not None:
+        dx[...] = (B * dh_Pi).sum(axis=1)[:, :d_in]

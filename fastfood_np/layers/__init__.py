@@ -1,0 +1,27 @@
+"""Layers with an explicit forward and backward pass; `layers.base` states their contract."""
+
+from fastfood_np.layers.base import Layer
+from fastfood_np.layers.dense import Dense
+from fastfood_np.layers.diagonal import Diagonal
+from fastfood_np.layers.dropout import Dropout
+from fastfood_np.layers.fastfood import Fastfood
+from fastfood_np.layers.flatten import Flatten
+from fastfood_np.layers.hadamard import Hadamard
+from fastfood_np.layers.permutation import Permutation
+from fastfood_np.layers.relu import ReLU
+from fastfood_np.layers.sequential import Sequential
+from fastfood_np.layers.softmax_cross_entropy import SoftmaxCrossEntropy
+
+__all__ = [
+    "Dense",
+    "Diagonal",
+    "Dropout",
+    "Fastfood",
+    "Flatten",
+    "Hadamard",
+    "Layer",
+    "Permutation",
+    "ReLU",
+    "Sequential",
+    "SoftmaxCrossEntropy",
+]

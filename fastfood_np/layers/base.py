@@ -1,0 +1,154 @@
+"""The contract every layer keeps: an explicit forward and backward pass, no hidden state.
+
+::
+
+    y = layer(x)                                      # inference: stores nothing
+    y, cache = layer.forward(x, train=True, rng=rng)
+    dx, grads = layer.backward(dy, cache)
+
+The public methods check and open the cache; a layer's own file holds only its arithmetic, in
+`_forward` and `_backward`, side by side.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Self
+
+import numpy as np
+
+from fastfood_np.layers.cache import Cache, open_cache
+from fastfood_np.validation import Array, check_batch, check_cache, check_float_dtype, check_rng
+
+Gradients = dict[str, Array]
+
+
+class Layer:
+    """Base of all layers.
+
+    Attributes
+    ----------
+    params : dict of str to ndarray
+        Everything that is counted as a parameter; SGD writes the trainable ones in place.
+    trainable : tuple of str
+        Names in `params` that `backward` returns gradients for.
+    biases : tuple of str
+        Names in `params` that are biases; all others are weights.
+    constants : dict of str to ndarray
+        Drawn once, never trained and not counted (Fastfood's permutation).
+    config : dict
+        The constructor's arguments; with `params` and `constants` it rebuilds the layer.
+    dtype : numpy.dtype or None
+        The dtype of x, y and params; None for a layer without params, which keeps that of x.
+    input_shape : tuple of (int or None), or None
+        Shape of one input, None standing for any size; None alone is any shape.
+    draws : bool
+        Whether ``forward(train=True)`` draws random numbers and so needs `rng`.
+    """
+
+    biases: tuple[str, ...] = ()
+    input_shape: tuple[int | None, ...] | None = None
+    draws: bool = False
+
+    def __init__(self, dtype: Any = None, **config: Any) -> None:
+        self.dtype: np.dtype[Any] | None = None if dtype is None else check_float_dtype(dtype)
+        self.config: dict[str, Any] = config
+        self.params: dict[str, Array] = {}
+        self.constants: dict[str, Array] = {}
+        self.trainable: tuple[str, ...] = ()
+
+    def __call__(self, x: Array) -> Array:
+        """Return y for inference (no dropout). Stores nothing; safe from many threads."""
+        return self.forward(x)[0]
+
+    def forward(
+        self,
+        x: Array,
+        train: bool = False,
+        rng: np.random.Generator | int | None = None,
+        cache: Cache | None = None,
+    ) -> tuple[Array, Cache]:
+        """Return y and the cache that `backward` needs.
+
+        Parameters
+        ----------
+        x : ndarray of shape (m, ...), dtype ``layer.dtype``
+            A batch, rows first. Never written; must not change before `backward`.
+        train : bool
+            Whether dropout is on.
+        rng : Generator or int, optional
+            Source of the dropout masks; needed where `train` is on and the layer has dropout.
+        cache : dict, optional
+            ``{}`` or a cache of an earlier call: it owns the buffers, and y, dx and grads are
+            buffers of it, overwritten by the next call with it. Without it all are fresh arrays.
+
+        Raises
+        ------
+        TypeError
+            `x` is no array or has another dtype.
+        ValueError
+            `x` has another shape, or `rng` is missing.
+        """
+        self.check_input(x)
+        masks_from = None
+        if train and self.draws:
+            if rng is None:
+                raise ValueError(
+                    "rng must be given: with train=True this layer draws a dropout mask"
+                )
+            masks_from = check_rng(rng)
+        cache = open_cache(cache)
+        y = self._forward(x, cache, masks_from)
+        cache["y_shape"] = y.shape
+        return y, cache
+
+    def backward(self, dy: Array, cache: Cache, need_dx: bool = True) -> tuple[Any, Gradients]:
+        """Return dE/dx and the gradients of the trainable params, summed over the batch.
+
+        Parameters
+        ----------
+        dy : ndarray
+            dE/dy, of y's shape and dtype. Never written.
+        cache : dict
+            What `forward` returned for this x.
+        need_dx : bool
+            False where dE/dx is not wanted (the first layer in training): dx is then None.
+        """
+        check_cache(cache)
+        check_batch(dy, "dy", self.dtype, cache["y_shape"][1:])
+        if dy.shape != cache["y_shape"]:
+            raise ValueError(f"dy must have y's shape {cache['y_shape']}, got {dy.shape}")
+        return self._backward(dy, cache, need_dx)
+
+    def check_input(self, x: Array) -> None:
+        """Raise a clear error unless `x` is a batch of this layer's inputs."""
+        check_batch(x, "x", self.dtype, self.input_shape)
+
+    def _forward(self, x: Array, cache: Cache, rng: np.random.Generator | None) -> Array:
+        """Compute y from a checked x; with `rng`, draw and apply dropout."""
+        raise NotImplementedError
+
+    def _backward(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Any, Gradients]:
+        """Compute dx and grads from a checked dy."""
+        raise NotImplementedError
+
+    def astype(self, dtype: Any) -> Self:
+        """Return a copy whose params, and so x and y, have this dtype."""
+        other = copy.copy(self)
+        other.config = dict(self.config)
+        other.constants = dict(self.constants)
+        if self.dtype is not None:
+            other.dtype = check_float_dtype(dtype)
+            other.config["dtype"] = other.dtype.name
+        other.params = {name: value.astype(dtype) for name, value in self.params.items()}
+        return other
+
+    @property
+    def n_weights(self) -> int:
+        """Number of parameters that are not biases."""
+        return sum(value.size for name, value in self.params.items() if name not in self.biases)
+
+    @property
+    def n_biases(self) -> int:
+        """Number of parameters that are biases."""
+        return sum(self.params[name].size for name in self.biases)

@@ -1,0 +1,216 @@
+"""The Fastfood layer of Deep Fried Convnets: y = c S H G Pi H B x.
+
+The path of one input, each factor under the paper's name, and each intermediate named after the
+factor it enters (section 3.2 of the paper)::
+
+    x (m, d_in)
+      -> zeros up to d_pad = 2^k, the same for every block     h_l    (m, blocks, d_pad)
+      -> B    diagonal                                         h_H2
+      -> H    Walsh-Hadamard                                   h_Pi
+      -> Pi   permutation; equation 7's dropout                h_G
+      -> G    diagonal                                         h_H1
+      -> H    Walsh-Hadamard                                   h_S
+      -> S    diagonal; times c; blocks side by side, cut      y      (m, n_out)
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastfood_np import backends
+from fastfood_np.layers.base import Gradients, Layer
+from fastfood_np.layers.cache import Cache, buffer
+from fastfood_np.layers.diagonal import Diagonal
+from fastfood_np.layers.dropout import draw_mask, mask_scale
+from fastfood_np.layers.hadamard import Hadamard
+from fastfood_np.layers.permutation import Permutation
+from fastfood_np.transforms.fastfood import draw_fastfood
+from fastfood_np.validation import (
+    Array,
+    check_bool,
+    check_choice,
+    check_int,
+    check_rate,
+    check_real,
+)
+
+
+class Fastfood(Layer):
+    """A structured replacement of a dense n_out x d_in matrix: equation 5, ``S H G Pi H B``.
+
+    Memory 3 blocks d_pad parameters, time O(m n log d), with d_pad = 2^ceil(log2 d_in) and
+    blocks = ceil(n_out / d_pad). No bias. The scalar c = ``layer.scale`` = 1 / (sigma sqrt(d_pad))
+    makes the drawn layer approximate a matrix with entries N(0, 1 / sigma^2); it is fixed, not
+    counted, and applied last.
+
+    Parameters
+    ----------
+    d_in, n_out : int
+        Length of one input and of one output, any size >= 1.
+    sigma : float
+        Bandwidth: 1 / sigma is the standard deviation of the Gaussian matrix approximated.
+    adaptive : bool
+        Whether S, G and B are trained (the Adaptive Fastfood layer). Either way they are
+        counted, S past n_out included; the permutation is not.
+    dropout : float
+        Rate in [0, 1) of equation 7's dropout, on h_G = Pi H B x, while training.
+    form : {"fused", "composed"}
+        "fused" does all in one pass and keeps only x and the mask; "composed" goes through one
+        layer per factor and leaves every h_* in the cache, shape (m, blocks, d_pad).
+    rng : None, int, SeedSequence or Generator
+        Source of S, G, B and the permutation; see `transforms.fastfood.draw_fastfood`.
+    dtype : float32 or float64
+
+    Attributes
+    ----------
+    params : dict
+        "S", "G" and "B", each of shape (blocks, d_pad).
+    perm : ndarray of int64, shape (blocks, d_pad)
+        ``h_G[..., i] = h_Pi[..., perm[..., i]]``.
+    scale : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = Fastfood(800, 1024, rng=0)
+    >>> layer(np.zeros((64, 800), np.float32)).shape, layer.n_weights
+    ((64, 1024), 3072)
+    """
+
+    def __init__(
+        self,
+        d_in: int,
+        n_out: int,
+        *,
+        sigma: float = 1.0,
+        adaptive: bool = True,
+        dropout: float = 0.0,
+        form: str = "fused",
+        rng: Any = None,
+        dtype: Any = np.float32,
+    ) -> None:
+        self.input_shape = (check_int(d_in, "d_in", minimum=1),)
+        self.n_out = check_int(n_out, "n_out", minimum=1)
+        self.dropout = check_rate(dropout, "dropout")
+        self.draws = self.dropout > 0
+        self.form = check_choice(form, "form", ("fused", "composed"))
+        sigma = check_real(sigma, "sigma", above=0.0)
+        self.adaptive = check_bool(adaptive, "adaptive")
+        super().__init__(
+            dtype=dtype,
+            d_in=d_in,
+            n_out=n_out,
+            sigma=sigma,
+            adaptive=adaptive,
+            dropout=dropout,
+            form=form,
+        )
+        factors = draw_fastfood(d_in, n_out, rng)
+        for name in ("S", "G", "B"):
+            self.params[name] = getattr(factors, name).astype(self.dtype)
+        self.constants["perm"] = factors.perm
+        self.trainable = ("S", "G", "B") if adaptive else ()
+        self.scale = 1.0 / (sigma * math.sqrt(factors.perm.shape[1]))
+
+    @property
+    def perm(self) -> Array:
+        """The permutation Pi of each block, shape (blocks, d_pad)."""
+        return self.constants["perm"]
+
+    def _forward(self, x: Array, cache: Cache, rng: np.random.Generator | None) -> Array:
+        cache["x"] = x
+        cache["mask"] = None
+        if rng is not None:
+            cache["mask"] = draw_mask(rng, (len(x), *self.perm.shape), self.dropout)
+        forward = self._forward_fused if self.form == "fused" else self._forward_composed
+        return forward(x, cache)
+
+    def _backward(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Any, Gradients]:
+        backward = self._backward_fused if self.form == "fused" else self._backward_composed
+        dx, grads = backward(dy, cache, need_dx)
+        return dx, {name: grads[name] for name in self.trainable}
+
+    def _forward_fused(self, x: Array, cache: Cache) -> Array:
+        y = buffer(cache, "y", (len(x), self.n_out), x.dtype)
+        backends.select().fastfood_forward(x, *self._factors(), *self._mask(cache), y)
+        return y
+
+    def _backward_fused(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Any, Gradients]:
+        x = cache["x"]
+        dx = buffer(cache, "dx", x.shape, x.dtype) if need_dx else None
+        grads = {name: buffer(cache, "d" + name, self.perm.shape, x.dtype) for name in "SGB"}
+        backends.select().fastfood_backward(
+            x, dy, *self._factors(), *self._mask(cache), dx, *grads.values()
+        )
+        return dx, grads
+
+    def _factors(self) -> tuple[Array, Array, Array, Array, float]:
+        return (self.params["S"], self.params["G"], self.params["B"], self.perm, self.scale)
+
+    def _mask(self, cache: Cache) -> tuple[Array | None, float]:
+        return cache["mask"], mask_scale(self.dropout)
+
+    def _forward_composed(self, x: Array, cache: Cache) -> Array:
+        B, H, Pi, G, S = self._sublayers()
+        blocks, d_pad = self.perm.shape
+        h_l = buffer(cache, "h_l", (len(x), blocks, d_pad), x.dtype)
+        h_l[:, :, : x.shape[1]] = x[:, None]
+        h_l[:, :, x.shape[1] :] = 0
+
+        h_H2, cache["B"] = B.forward(h_l, cache=_sub_cache(cache, "B"))
+        h_Pi, cache["H2"] = H.forward(h_H2, cache=_sub_cache(cache, "H2"))
+        h_G, cache["Pi"] = Pi.forward(h_Pi, cache=_sub_cache(cache, "Pi"))
+        self._drop(h_G, cache)
+        h_H1, cache["G"] = G.forward(h_G, cache=_sub_cache(cache, "G"))
+        h_S, cache["H1"] = H.forward(h_H1, cache=_sub_cache(cache, "H1"))
+        h, cache["S"] = S.forward(h_S, cache=_sub_cache(cache, "S"))
+
+        cache.update(h_l=h_l, h_H2=h_H2, h_Pi=h_Pi, h_G=h_G, h_H1=h_H1, h_S=h_S)
+        y = buffer(cache, "y", (len(x), self.n_out), x.dtype)
+        return np.multiply(h.reshape(len(x), -1)[:, : self.n_out], x.dtype.type(self.scale), out=y)
+
+    def _backward_composed(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Any, Gradients]:
+        B, H, Pi, G, S = self._sublayers()
+        m, (blocks, d_pad) = len(dy), self.perm.shape
+        dh = buffer(cache, "dh", (m, blocks * d_pad), dy.dtype)
+        dh[:, : self.n_out] = dy.dtype.type(self.scale) * dy
+        dh[:, self.n_out :] = 0
+
+        dh_S, dS = S.backward(dh.reshape(m, blocks, d_pad), cache["S"])
+        dh_H1, _ = H.backward(dh_S, cache["H1"])
+        dh_G, dG = G.backward(dh_H1, cache["G"])
+        self._drop(dh_G, cache)
+        dh_Pi, _ = Pi.backward(dh_G, cache["Pi"])
+        dh_H2, _ = H.backward(dh_Pi, cache["H2"])
+        dh_l, dB = B.backward(dh_H2, cache["B"], need_dx)
+
+        dx = None
+        if need_dx:
+            dx = buffer(cache, "dx", cache["x"].shape, dy.dtype)
+            np.sum(dh_l[:, :, : dx.shape[1]], axis=1, out=dx)
+        return dx, {"S": dS.get("D"), "G": dG.get("D"), "B": dB.get("D")}
+
+    def _sublayers(self) -> tuple[Diagonal, Hadamard, Permutation, Diagonal, Diagonal]:
+        diagonals = {}
+        for name in "BGS":
+            diagonals[name] = Diagonal(self.perm.shape, adaptive=self.adaptive, dtype=self.dtype)
+            diagonals[name].params["D"] = self.params[name]
+        return (
+            diagonals["B"],
+            Hadamard(),
+            Permutation(self.perm),
+            diagonals["G"],
+            diagonals["S"],
+        )
+
+    def _drop(self, h: Array, cache: Cache) -> None:
+        if cache["mask"] is not None:
+            h *= cache["mask"]
+            h *= h.dtype.type(mask_scale(self.dropout))
+
+
+def _sub_cache(cache: Cache, name: str) -> Cache | None:
+    return cache.get(name, {}) if "buffers" in cache else None

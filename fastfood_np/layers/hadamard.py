@@ -1,0 +1,44 @@
+"""The Walsh-Hadamard matrix as a layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastfood_np import backends
+from fastfood_np.layers.base import Gradients, Layer
+from fastfood_np.layers.cache import Cache, buffer
+from fastfood_np.validation import Array, check_power_of_two
+
+
+class Hadamard(Layer):
+    """y = H x along the last axis, H the un-normalised +-1 matrix. Cost O(m d log d).
+
+    H is symmetric, so backward is the same transform: dE/dx = H dE/dy. Nothing is trained.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Hadamard()(np.array([[1.0, 2.0]]))
+    array([[ 3., -1.]])
+    """
+
+    def check_input(self, x: Array) -> None:
+        super().check_input(x)
+        if x.ndim < 2:
+            raise ValueError(f"x must have shape (m, ..., d), got {x.shape}")
+        check_power_of_two(x.shape[-1], "the last axis of x")
+
+    def _forward(self, x: Array, cache: Cache, rng: np.random.Generator | None) -> Array:
+        return self._transform(x, buffer(cache, "y", x.shape, x.dtype))
+
+    def _backward(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Any, Gradients]:
+        dx = self._transform(dy, buffer(cache, "dx", dy.shape, dy.dtype)) if need_dx else None
+        return dx, {}
+
+    @staticmethod
+    def _transform(x: Array, out: Array) -> Array:
+        out[...] = x
+        backends.select().fwht(out.reshape(-1, out.shape[-1]))
+        return out
