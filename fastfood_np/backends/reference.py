@@ -6,6 +6,13 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
+from fastfood_np.backends.reference_convolution import (
+    conv_pool2d,
+    conv_pool2d_backward_input,
+    conv_pool2d_backward_weights,
+    max_pool2d,
+    max_pool2d_backward,
+)
 from fastfood_np.validation import Array
 
 
@@ -100,3 +107,9 @@ def fastfood_backward(
     dB[:, :d_in] = (dh_Pi[:, :, :d_in] * x[:, None]).sum(axis=0)
     if dx is not None:
         dx[...] = (B * dh_Pi).sum(axis=1)[:, :d_in]
+
+
+def sgd_step(w: Array, v: Array, g: Array, rate: float, momentum: float, decay: float) -> None:
+    """Set v = momentum v + rate (g + decay w) and w = w - v, for C-contiguous arrays."""
+    v[...] = momentum * v + rate * (g + decay * w)
+    w -= v

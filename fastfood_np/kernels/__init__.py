@@ -1,0 +1,6 @@
+"""Exact Mercer kernels: what the random features of `fastfood_np.features` approximate."""
+
+from fastfood_np.kernels.arc_cosine import arc_cosine
+from fastfood_np.kernels.gaussian import gaussian
+
+__all__ = ["arc_cosine", "gaussian"]

@@ -131,7 +131,7 @@ class Fastfood(Layer):
     def _backward(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Any, Gradients]:
         backward = self._backward_fused if self.form == "fused" else self._backward_composed
         dx, grads = backward(dy, cache, need_dx)
-        return dx, {name: grads[name] for name in self.trainable}
+        return dx, grads if self.trainable else {}
 
     def _forward_fused(self, x: Array, cache: Cache) -> Array:
         y = buffer(cache, "y", (len(x), self.n_out), x.dtype)
@@ -187,11 +187,11 @@ class Fastfood(Layer):
         dh_H2, _ = H.backward(dh_Pi, cache["H2"])
         dh_l, dB = B.backward(dh_H2, cache["B"], need_dx)
 
-        dx = None
-        if need_dx:
-            dx = buffer(cache, "dx", cache["x"].shape, dy.dtype)
-            np.sum(dh_l[:, :, : dx.shape[1]], axis=1, out=dx)
-        return dx, {"S": dS.get("D"), "G": dG.get("D"), "B": dB.get("D")}
+        grads = {"S": dS["D"], "G": dG["D"], "B": dB["D"]} if self.adaptive else {}
+        if not need_dx:
+            return None, grads
+        dx = buffer(cache, "dx", cache["x"].shape, dy.dtype)
+        return np.sum(dh_l[:, :, : dx.shape[1]], axis=1, out=dx), grads
 
     def _sublayers(self) -> tuple[Diagonal, Hadamard, Permutation, Diagonal, Diagonal]:
         diagonals = {}

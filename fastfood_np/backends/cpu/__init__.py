@@ -1,7 +1,26 @@
 """Numba on the CPU: serial and parallel twins of the functions in `backends.reference`."""
 
+from fastfood_np.backends.cpu.convolution import (
+    conv_pool2d,
+    conv_pool2d_backward_input,
+    conv_pool2d_backward_weights,
+)
 from fastfood_np.backends.cpu.fastfood import fastfood_backward, fastfood_forward
 from fastfood_np.backends.cpu.hadamard import fwht
 from fastfood_np.backends.cpu.jit import serial, workers
+from fastfood_np.backends.cpu.pointwise import sgd_step
+from fastfood_np.backends.cpu.pooling import max_pool2d, max_pool2d_backward
 
-__all__ = ["fastfood_backward", "fastfood_forward", "fwht", "serial", "workers"]
+__all__ = [
+    "conv_pool2d",
+    "conv_pool2d_backward_input",
+    "conv_pool2d_backward_weights",
+    "fastfood_backward",
+    "fastfood_forward",
+    "fwht",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "serial",
+    "sgd_step",
+    "workers",
+]

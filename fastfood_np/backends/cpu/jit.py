@@ -49,7 +49,7 @@ def serial() -> Iterator[None]:
 def workers(count: int) -> Iterator[None]:
     """Let kernels within the block use at most `count` of Numba's threads."""
     before = numba.get_num_threads()
-    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     try:
         yield
     finally:

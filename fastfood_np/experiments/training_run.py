@@ -1,0 +1,247 @@
+"""The job behind ``train``: train the models, keep checkpoints, write models, results, picture."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from fastfood_np import plotting
+from fastfood_np.datasets import Dataset
+from fastfood_np.experiments.settings import TrainSettings
+from fastfood_np.files import replacing, write_json
+from fastfood_np.layers import Sequential
+from fastfood_np.model_files import save_model
+from fastfood_np.training import (
+    Trainer,
+    TrainingState,
+    count_errors,
+    error_interval,
+    load_checkpoint,
+    predict,
+    save_checkpoint,
+)
+from fastfood_np.training.interrupt import deferred_interrupt
+from fastfood_np.training.progress import TrainingProgress, training_progress
+from fastfood_np.validation import Array, DatasetError, ModelFileError
+
+REFERENCE_WEIGHTS = 430_500
+SPLIT_STREAM = 3  # first word of the seed of the validation split; see settings.INITIAL_STREAM
+
+
+class TrainingInterruptedError(Exception):
+    """Ctrl-C: what was trained is saved, and the run can be resumed."""
+
+
+@dataclass
+class Split:
+    """What is trained on, what is held out while training, and what is reported."""
+
+    train_images: Array
+    train_labels: Array
+    held_out_images: Array
+    held_out_labels: Array
+    held_out_kind: str
+
+
+@dataclass
+class ModelRun:
+    """One trained model: its numbers, and the curves for the picture."""
+
+    name: str
+    title: str
+    net: Sequential
+    state: TrainingState = field(default_factory=TrainingState)
+    held_out: list[tuple[int, float]] = field(default_factory=list)
+    best: dict[str, Any] | None = None
+    errors: int = 0
+    interval: tuple[float, float] = (0.0, 0.0)
+
+
+def run(
+    settings: TrainSettings,
+    dataset: Dataset,
+    out: Path,
+    *,
+    console: Console,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Train what `settings` asks for, going on from checkpoints in `out`; return the results.
+
+    Writes into `out`: settings.json, a checkpoint, a model file for each model, results.json and
+    learning-curves.png.
+
+    Raises
+    ------
+    TrainingInterruptedError
+        Ctrl-C was pressed; checkpoint and model of the current weights are written.
+    DatasetError
+        The images are not 28 x 28, or too few are left to train on.
+    ModelFileError
+        A checkpoint in `out` is corrupt or was made from other data.
+    """
+    check_images(dataset)
+    split = split_off(dataset, settings.val_fraction, settings.seed)
+    settings.save(out)
+    runs = [ModelRun(name, settings.title(name), settings.build(name)) for name in settings.models]
+    with deferred_interrupt() as interrupted, training_progress(console) as progress:
+        for model in runs:
+            steps = settings.total_steps(len(split.train_images))
+            trainer = settings.trainer(model.name, model.net, steps, threads)
+            job = _Job(model, trainer, split, out, fingerprint(dataset), threads)
+            job.resume()
+            per_epoch = trainer.steps_per_epoch(len(split.train_images))
+            line = TrainingProgress(progress, model.title, steps, per_epoch, model.state.step)
+            job.train(steps, per_epoch, line, interrupted)
+            logits = predict(model.net, dataset.test_images, threads)
+            model.errors = count_errors(logits, dataset.test_labels)
+            model.interval = error_interval(model.errors, len(dataset.test_labels))
+            _save(model, settings, out)
+    results = summary(settings, dataset, runs)
+    write_json(out / "results.json", results)
+    picture = plotting.learning_curves(
+        [model.title for model in runs],
+        [model.state.losses for model in runs],
+        [model.held_out for model in runs],
+        split.held_out_kind,
+        [model.interval for model in runs],
+    )
+    with replacing(out / "learning-curves.png") as file:
+        picture.savefig(file, format="png")
+    return results
+
+
+@dataclass
+class _Job:
+    """Training one model: what happens between steps."""
+
+    model: ModelRun
+    trainer: Trainer
+    split: Split
+    out: Path
+    data: int
+    threads: int | None
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.out / f"{self.model.name}.checkpoint.npz"
+
+    def resume(self) -> None:
+        """Take up the checkpoint, if there is one."""
+        if not self.checkpoint.exists():
+            return
+        extra = load_checkpoint(self.checkpoint, self.trainer) or {}
+        if extra.get("data") != self.data:
+            raise ModelFileError(f"{self.checkpoint}: made from other training data than given now")
+        self.model.state = self.trainer.state
+        self.model.held_out = [(int(step), float(error)) for step, error in extra["held_out"]]
+        self.model.best = extra["best"]
+
+    def train(
+        self,
+        steps: int,
+        per_epoch: int,
+        line: TrainingProgress,
+        interrupted: Callable[[], bool],
+    ) -> None:
+        """Train to `steps` steps, with a measurement and a checkpoint after each epoch."""
+        self.model.state = self.trainer.state
+
+        def after_step(state: TrainingState) -> bool:
+            if state.step % per_epoch == 0 or state.step == steps:
+                self._measure(state.step)
+                line.held_out_error(self.split.held_out_kind, self.model.held_out[-1][1])
+                self._save_checkpoint()
+            line.step(state)
+            return interrupted()
+
+        finished = self.trainer.fit(
+            self.split.train_images, self.split.train_labels, steps, on_step=after_step
+        )
+        if not finished:
+            self._save_checkpoint()
+            save_model(self.out / f"{self.model.name}.npz", self.model.net)
+            raise TrainingInterruptedError(
+                f"{self.model.title}: stopped after step {self.model.state.step} of {steps}"
+            )
+
+    def _measure(self, step: int) -> None:
+        images, labels = self.split.held_out_images, self.split.held_out_labels
+        errors = count_errors(predict(self.model.net, images, self.threads), labels)
+        percent = 100.0 * errors / len(labels)
+        self.model.held_out.append((step, percent))
+        best = self.model.best
+        if self.split.held_out_kind == "validation" and (
+            best is None or percent < best["validation_error"]
+        ):
+            self.model.best = {"step": step, "validation_error": percent}
+            save_model(self.out / f"{self.model.name}-best.npz", self.model.net, self.model.best)
+
+    def _save_checkpoint(self) -> None:
+        extra = {"data": self.data, "held_out": self.model.held_out, "best": self.model.best}
+        save_checkpoint(self.checkpoint, self.trainer, extra)
+
+
+def check_images(dataset: Dataset) -> None:
+    """Raise unless the images have LeNet's size."""
+    if dataset.train_images.shape[1:] != (1, 28, 28):
+        h, w = dataset.train_images.shape[2:]
+        raise DatasetError(f"the images must be 28 x 28 pixels for LeNet, got {h} x {w}")
+
+
+def split_off(dataset: Dataset, fraction: float, seed: int) -> Split:
+    """Hold out a random fraction of the training images; with 0, the test images are measured.
+
+    Nothing is chosen by what is measured on the test images while training: they are only drawn.
+    """
+    images, labels = dataset.train_images, dataset.train_labels
+    if fraction == 0:
+        return Split(images, labels, dataset.test_images, dataset.test_labels, "test")
+    held = round(fraction * len(images))
+    if not 0 < held < len(images):
+        raise DatasetError(
+            f"a validation fraction of {fraction} leaves {len(images) - held} training and {held} "
+            f"validation images of {len(images)}; both must be at least 1"
+        )
+    order = np.random.default_rng((SPLIT_STREAM, seed)).permutation(len(images))
+    rest, out = order[held:], order[:held]
+    return Split(images[rest], labels[rest], images[out], labels[out], "validation")
+
+
+def fingerprint(dataset: Dataset) -> int:
+    """Return a checksum of the training data, so that a resume notices other data."""
+    return zlib.crc32(dataset.train_labels.tobytes(), zlib.crc32(dataset.train_images.tobytes()))
+
+
+def summary(settings: TrainSettings, dataset: Dataset, runs: list[ModelRun]) -> dict[str, Any]:
+    """Return the contents of results.json: errors in percent, no paths."""
+    return {
+        "seed": settings.seed,
+        "dataset": settings.dataset,
+        "steps": max(model.state.step for model in runs),
+        "models": [_numbers(model, len(dataset.test_labels)) for model in runs],
+    }
+
+
+def _numbers(model: ModelRun, tested: int) -> dict[str, Any]:
+    numbers = {
+        "name": model.name,
+        "title": model.title,
+        "weights": model.net.n_weights,
+        "parameters": model.net.n_weights + model.net.n_biases,
+        "compression": REFERENCE_WEIGHTS / model.net.n_weights,
+        "test_error": 100.0 * model.errors / tested,
+        "interval": list(model.interval),
+        "train_seconds": model.state.seconds,
+    }
+    return numbers if model.best is None else numbers | {"best": model.best}
+
+
+def _save(model: ModelRun, settings: TrainSettings, out: Path) -> None:
+    metadata = {"title": model.title, "seed": settings.seed, "dataset": settings.dataset}
+    save_model(out / f"{model.name}.npz", model.net, metadata)

@@ -1,0 +1,90 @@
+"""Files: written so that a reader never meets a half-written one, read without trusting them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from fastfood_np.validation import Array, ModelFileError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a binary file that becomes `path` when the block ends, and vanishes if it fails."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner reads
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON."""
+    with replacing(path) as file:
+        file.write((json.dumps(value, indent=2) + "\n").encode())
+
+
+def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays as an uncompressed .npz file."""
+    with replacing(path) as file:
+        np.savez(file, **arrays)
+
+
+def read_npz(path: Path) -> dict[str, Array]:
+    """Return all arrays of an .npz file; pickled objects are refused.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ModelFileError
+        It is not a sound .npz file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a corrupt member may raise nearly anything: zip, zlib, tokenize
+        raise ModelFileError(f"{path}: not a sound .npz file ({error})") from error
+
+
+def copy_arrays(path: Path, arrays: Mapping[str, Array], targets: Mapping[str, Array]) -> None:
+    """Copy `arrays`, read from `path`, into the `targets` of the same names.
+
+    Raises
+    ------
+    ModelFileError
+        A name, shape or dtype differs. Nothing is changed then.
+    """
+    if arrays.keys() != targets.keys():
+        odd = ", ".join(sorted(arrays.keys() ^ targets.keys()))
+        raise ModelFileError(f"{path}: does not fit this model: missing or unknown {odd}")
+    for name, target in targets.items():
+        if arrays[name].shape != target.shape or arrays[name].dtype != target.dtype:
+            raise ModelFileError(
+                f"{path}: {name} must be {target.dtype} {target.shape}, "
+                f"got {arrays[name].dtype} {arrays[name].shape}"
+            )
+    for name, target in targets.items():
+        target[...] = arrays[name]

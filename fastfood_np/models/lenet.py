@@ -1,0 +1,130 @@
+"""LeNet as the Caffe example defines it, and the deep-fried LeNet.
+
+Both: 1 x 28 x 28 pixels in 0..255 scaled by 1/256; conv1 20@5x5, max pool 2; conv2 50@5x5, max
+pool 2; 800 features. The reference goes on with ip1 (500), ReLU, ip2 (10). That ReLU is its only
+non-linearity besides pooling: Caffe's example has none after its convolutions, and `conv_relu`
+adds them. The deep-fried net puts one Fastfood layer and a ReLU in the place of ip1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastfood_np.layers import (
+    ConvPool2D,
+    Dense,
+    Dropout,
+    Fastfood,
+    Flatten,
+    Layer,
+    ReLU,
+    Sequential,
+)
+from fastfood_np.validation import check_rng
+
+CLASSES = 10
+
+
+def _convolutions(conv_relu: bool, rng: np.random.Generator, dtype: Any) -> list[tuple[str, Layer]]:
+    return [
+        ("conv1", ConvPool2D(1, 20, 5, pool=2, relu=conv_relu, rng=rng, dtype=dtype)),
+        ("conv2", ConvPool2D(20, 50, 5, pool=2, relu=conv_relu, rng=rng, dtype=dtype)),
+        ("flatten", Flatten()),
+    ]
+
+
+def lenet(*, conv_relu: bool = False, rng: Any = None, dtype: Any = np.float32) -> Sequential:
+    """Return the reference LeNet: 430,500 weights and 580 biases.
+
+    Examples
+    --------
+    >>> net = lenet(rng=0)
+    >>> net.n_weights, net.n_weights + net.n_biases
+    (430500, 431080)
+    """
+    rng = check_rng(rng)
+    return Sequential(
+        [
+            *_convolutions(conv_relu, rng, dtype),
+            ("ip1", Dense(800, 500, rng=rng, dtype=dtype)),
+            ("relu1", ReLU()),
+            ("ip2", Dense(500, CLASSES, rng=rng, dtype=dtype)),
+        ]
+    )
+
+
+def deep_fried_lenet(
+    features: int = 1024,
+    *,
+    sigma: float = 20.0,
+    adaptive: bool = True,
+    conv_relu: bool = False,
+    dropout: float = 0.0,
+    dropout_inside: float = 0.0,
+    dropout_input: float = 0.0,
+    rng: Any = None,
+    dtype: Any = np.float32,
+) -> Sequential:
+    """Return the deep-fried LeNet: Fastfood with `features` outputs, ReLU, softmax weights.
+
+    With 1,024 features it has 38,812 weights: 25,500 of the convolutions, 3 * 1024 of S, G and B
+    and 1024 * 10 of ip2. (The paper prints 38,821, which contains 13,321 for 13 * 1024 = 13,312.)
+
+    Parameters
+    ----------
+    features : int
+        Outputs of the Fastfood layer.
+    sigma : float
+        Bandwidth. 20 is the widest of the paper's standard deviations 1/sigma, 0.05.
+    adaptive : bool
+        Whether S, G and B are trained.
+    conv_relu : bool
+        Put a ReLU after both pooled convolutions.
+    dropout, dropout_inside, dropout_input : float
+        Rates after the ReLU (Table 1's D), on h_G inside the layer (equation 7), and on the
+        layer's input.
+    rng : None, int, SeedSequence or Generator
+    dtype : float32 or float64
+
+    Examples
+    --------
+    >>> net = deep_fried_lenet(rng=0)
+    >>> net.n_weights, net.n_weights + net.n_biases
+    (38812, 38892)
+    """
+    rng = check_rng(rng)
+    layers = _convolutions(conv_relu, rng, dtype)
+    if dropout_input:
+        layers.append(("dropout_input", Dropout(dropout_input)))
+    fastfood = Fastfood(
+        800, features, sigma=sigma, adaptive=adaptive, dropout=dropout_inside, rng=rng, dtype=dtype
+    )
+    layers += [("fastfood", fastfood), ("relu1", ReLU())]
+    if dropout:
+        layers.append(("dropout", Dropout(dropout)))
+    return Sequential([*layers, ("ip2", Dense(features, CLASSES, rng=rng, dtype=dtype))])
+
+
+def rate_multipliers(model: Sequential) -> dict[str, float]:
+    """Return the learning-rate multipliers: Caffe's 2 for biases, and 3 for S, G and B.
+
+    The 3 is our choice: the paper names no rates.
+    """
+    diagonals = dict.fromkeys(_diagonals(model), 3.0)
+    return diagonals | dict.fromkeys(model.biases, 2.0)
+
+
+def decay_multipliers(model: Sequential) -> dict[str, float]:
+    """Return the weight-decay multipliers: none on S, G and B (our choice), all others 1."""
+    return dict.fromkeys(_diagonals(model), 0.0)
+
+
+def _diagonals(model: Sequential) -> list[str]:
+    return [
+        f"{name}.{key}"
+        for name, layer in model.layers.items()
+        if isinstance(layer, Fastfood)
+        for key in layer.trainable
+    ]

@@ -1,0 +1,62 @@
+"""How a run is shown while it trains: one line on a terminal, nothing elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fastfood_np.training.trainer import TrainingState
+
+SMOOTHED_STEPS = 50
+
+
+class TrainingProgress:
+    """Updates the line: epoch, steps a second, smoothed loss, held-out error, time left."""
+
+    def __init__(
+        self, progress: Progress, name: str, steps: int, per_epoch: int, done: int
+    ) -> None:
+        self._progress = progress
+        self._per_epoch = per_epoch
+        self._held_out = "-"
+        self._task = progress.add_task(name, total=steps, completed=done, **self._fields(None))
+
+    def _fields(self, state: TrainingState | None) -> dict[str, Any]:
+        if state is None or not state.losses:
+            return {"epoch": "-", "rate": "-", "loss": "-", "held_out": self._held_out}
+        recent = state.losses[-SMOOTHED_STEPS:]
+        return {
+            "epoch": f"{state.step / self._per_epoch:.1f}",
+            "rate": f"{state.step / state.seconds:.0f}",
+            "loss": f"{sum(recent) / len(recent):.4f}",
+            "held_out": self._held_out,
+        }
+
+    def step(self, state: TrainingState) -> None:
+        """Show the state after a step."""
+        self._progress.update(self._task, completed=state.step, **self._fields(state))
+
+    def held_out_error(self, kind: str, percent: float) -> None:
+        """Show an error measured on held-out images ("validation" or "test")."""
+        self._held_out = f"{kind} error {percent:.2f} %"
+
+
+@contextmanager
+def training_progress(console: Console) -> Iterator[Progress]:
+    """Open the display on a terminal; where there is none, nothing is printed."""
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("epoch {task.fields[epoch]:>4}"),
+        TextColumn("{task.fields[rate]:>3} steps/s"),
+        TextColumn("loss {task.fields[loss]}"),
+        TextColumn("{task.fields[held_out]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield progress

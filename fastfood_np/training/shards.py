@@ -1,0 +1,79 @@
+"""A batch as four fixed shards, so that results do not depend on the number of threads.
+
+Every batch is cut into the same shards whatever the thread count. The shards run on Python
+threads, each with serial kernels and with BLAS at one thread, and their results are handed back
+in order.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import pairwise
+from typing import Self, TypeVar
+
+from threadpoolctl import threadpool_limits
+
+from fastfood_np import backends
+from fastfood_np.validation import check_int
+
+SHARDS = 4
+
+Result = TypeVar("Result")
+
+
+def shard_bounds(rows: int) -> list[tuple[int, int]]:
+    """Return (start, stop) of each non-empty shard, sized as by ``np.array_split``.
+
+    >>> shard_bounds(6), shard_bounds(2)
+    ([(0, 2), (2, 4), (4, 5), (5, 6)], [(0, 1), (1, 2)])
+    """
+    small, larger = divmod(rows, SHARDS)
+    starts = [shard * small + min(shard, larger) for shard in range(SHARDS + 1)]
+    return [(a, b) for a, b in pairwise(starts) if b > a]
+
+
+class ShardRunner:
+    """Runs a function once per shard. A context manager: BLAS has one thread within it.
+
+    Parameters
+    ----------
+    threads : int, optional
+        How many Python threads; the CPU count unless given, and never more than 4.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        count = os.cpu_count() or 1
+        self.threads = min(SHARDS, check_int(threads or count, "threads", minimum=1))
+        self._open = ExitStack()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        self._open.enter_context(threadpool_limits(1, user_api="blas"))
+        if self.threads > 1:
+            self._pool = self._open.enter_context(ThreadPoolExecutor(self.threads))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._open.close()
+        self._pool = None
+
+    def run(self, function: Callable[[int, int, int], Result], rows: int) -> list[Result]:
+        """Return ``function(shard, start, stop)`` of every shard of `rows` rows, in order."""
+        tasks = [(shard, start, stop) for shard, (start, stop) in enumerate(shard_bounds(rows))]
+
+        def serially(shard: int, start: int, stop: int) -> Result:
+            with backends.select().serial():
+                return function(shard, start, stop)
+
+        if self._pool is None:
+            return [serially(*task) for task in tasks]
+        pool, contexts = self._pool, [contextvars.copy_context() for _ in tasks]
+        futures = [
+            pool.submit(lambda c=context, t=task: c.run(serially, *t))
+            for context, task in zip(contexts, tasks, strict=True)
+        ]
+        return [future.result() for future in futures]

@@ -1,0 +1,123 @@
+"""Laws of the exact kernels on whatever hypothesis thinks of."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from fastfood_np.kernels import arc_cosine, gaussian
+
+ORDERS = st.sampled_from([0, 1, 2])
+SIGMAS = st.floats(0.1, 100.0)
+POWERS = st.integers(-20, 20).map(lambda exponent: 2.0**exponent)
+# Nothing between 0 and 1/1024: squares of tinier numbers would lose digits in the laws themselves.
+COORDINATES = st.integers(-(2**20), 2**20).map(lambda k: k / 1024)
+LAWS = settings(deadline=None, max_examples=100)
+
+
+@st.composite
+def points(draw, dtype=np.float64):
+    """Matrices (m, d), often with equal, opposite or zero rows among them."""
+    m, d = draw(st.integers(1, 6)), draw(st.integers(1, 5))
+    X = draw(hnp.arrays(dtype, (m, d), elements=COORDINATES))
+    factors = draw(hnp.arrays(dtype, m, elements=st.sampled_from([-2.0, -1.0, 0.0, 1.0, 2.0])))
+    return np.vstack([X, factors[:, None] * X])
+
+
+@st.composite
+def rotations(draw, d):
+    """Orthogonal matrices (d, d)."""
+    seed = draw(st.integers(0, 2**32 - 1))
+    return np.linalg.qr(np.random.default_rng(seed).standard_normal((d, d)))[0]
+
+
+def scales(X, order):
+    """|x|^n |y|^n for every pair of rows: what an error of the kernel is measured by."""
+    return np.multiply.outer(*[np.linalg.norm(X, axis=1) ** order] * 2)
+
+
+@LAWS
+@given(st.one_of(points(), points(np.float32)), SIGMAS)
+def test_gaussian_of_a_set(X, sigma):
+    kernel = gaussian(X, sigma=sigma)
+    np.testing.assert_array_equal(kernel, kernel.T)
+    np.testing.assert_array_equal(kernel.diagonal(), 1.0)
+    assert (kernel >= 0).all() and (kernel <= 1).all()
+    assert np.linalg.eigvalsh(kernel.astype(float)).min() >= -len(X) * np.finfo(X.dtype).eps
+
+
+@LAWS
+@given(points(), SIGMAS, st.integers(-1000, 1000), st.data())
+def test_gaussian_depends_on_differences(X, sigma, shift, data):
+    kernel = gaussian(X, sigma=sigma)
+    np.testing.assert_array_equal(gaussian(X + shift, sigma=sigma), kernel)
+    Q = data.draw(rotations(X.shape[1]))
+    # exp(-t) moves by at most the relative error of t, and only the distances' size matters.
+    limit = 1e-12 * (1 + (np.abs(X).max() / sigma) ** 2)
+    np.testing.assert_allclose(gaussian(X @ Q, sigma=sigma), kernel, rtol=0, atol=limit)
+
+
+@LAWS
+@given(points(), SIGMAS, POWERS)
+def test_gaussian_sees_only_the_ratio_to_sigma(X, sigma, power):
+    np.testing.assert_array_equal(
+        gaussian(power * X, sigma=power * sigma), gaussian(X, sigma=sigma)
+    )
+
+
+@LAWS
+@given(points(), points(), SIGMAS)
+def test_gaussian_transposes(X, Y, sigma):
+    d = min(X.shape[1], Y.shape[1])
+    X, Y = X[:, :d], Y[:, :d]
+    np.testing.assert_array_equal(gaussian(X, Y, sigma=sigma), gaussian(Y, X, sigma=sigma).T)
+
+
+@LAWS
+@given(st.one_of(points(), points(np.float32)), ORDERS)
+def test_arc_cosine_of_a_set(X, order):
+    kernel = arc_cosine(X, order=order)
+    eps, X = np.finfo(X.dtype).eps, X.astype(np.float64)
+    np.testing.assert_array_equal(kernel, kernel.T)
+    assert (kernel >= 0).all()
+    largest = {0: 1, 1: 1, 2: 3}[order] * scales(X, order)
+    assert (kernel <= (1 + 16 * eps) * largest).all()
+    moving = X.any(axis=1)
+    np.testing.assert_allclose(kernel.diagonal()[moving], largest.diagonal()[moving], rtol=16 * eps)
+    eigenvalues = np.linalg.eigvalsh(kernel.astype(float))
+    assert eigenvalues.min() >= -16 * len(X) * eps * largest.max()
+
+
+@LAWS
+@given(points(), ORDERS, POWERS)
+def test_arc_cosine_is_homogeneous(X, order, power):
+    np.testing.assert_array_equal(
+        arc_cosine(power * X, X, order=order), power**order * arc_cosine(X, order=order)
+    )
+
+
+@LAWS
+@given(points(), ORDERS, st.data())
+def test_arc_cosine_does_not_see_rotations(X, order, data):
+    turned = arc_cosine(X @ data.draw(rotations(X.shape[1])), order=order)
+    assert (np.abs(turned - arc_cosine(X, order=order)) <= 1e-13 * scales(X, order)).all()
+
+
+@LAWS
+@given(points(), points(), ORDERS)
+def test_arc_cosine_transposes(X, Y, order):
+    d = min(X.shape[1], Y.shape[1])
+    X, Y = X[:, :d], Y[:, :d]
+    np.testing.assert_array_equal(arc_cosine(X, Y, order=order), arc_cosine(Y, X, order=order).T)
+
+
+@LAWS
+@given(points(), ORDERS)
+def test_opposite_angles_add_up(X, order):
+    # k_0(x, y) + k_0(x, -y) = 1; k_1(x, y) - k_1(x, -y) = <x, y>; and for n = 2 the sum is
+    # |x|^2 |y|^2 + 2 <x, y>^2: the step, ReLU and squared ReLU of t and -t give 1, t and t^2.
+    same, opposite = arc_cosine(X, order=order), arc_cosine(X, -X, order=order)
+    dots, norms = X @ X.T, scales(X, 2)
+    left = same - opposite if order == 1 else same + opposite
+    right = {0: np.ones_like(dots), 1: dots, 2: norms + 2 * dots**2}[order]
+    assert (np.abs(left - right) <= 1e-13 * scales(X, order)).all()
