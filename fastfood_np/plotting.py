@@ -61,17 +61,22 @@ def learning_curves(
     for i, (colour, name, points, interval) in enumerate(
         zip(COLOURS, names, held_out, intervals, strict=False)
     ):
-        steps, errors = zip(*points, strict=True) if points else ((), ())
-        right.plot(steps, errors, "o-", color=colour, markersize=3.5, linewidth=1.4, label=name)
+        right.plot(
+            [step for step, _ in points],
+            [error for _, error in points],
+            "o-",
+            color=colour,
+            markersize=3.5,
+            linewidth=1.4,
+            label=name,
+        )
         centre = last_step * (1.03 + 0.025 * i)
         right.plot([centre, centre], interval, color=colour, linewidth=4, alpha=0.45)
     right.set_yscale("log")
     right.yaxis.set_major_formatter("{x:g}")
     right.yaxis.set_minor_formatter("{x:g}")
     right.tick_params(axis="y", which="both", labelsize=8)
-    tidy(
-        right, "step", "error, %", f"{kind.capitalize()} error; bars: 95 % of the final test error"
-    )
+    tidy(right, "step", "error, %", f"{kind.capitalize()} error; bars: 95 % interval at the end")
     right.legend(frameon=False)
     return drawing
 
@@ -82,7 +87,7 @@ def _smoothed(
     """Return running means over a fiftieth of the run, and the steps they are centred on."""
     width = max(1, len(loss) // 50)
     smooth = np.convolve(loss, np.ones(width) / width, mode="valid") if len(loss) else loss
-    return smooth, np.arange(len(smooth)) + (width + 1) / 2
+    return smooth, np.arange(len(smooth), dtype=np.float64) + (width + 1) / 2
 
 
 def mistakes(

@@ -6,13 +6,6 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
-from fastfood_np.backends.reference_convolution import (
-    conv_pool2d,
-    conv_pool2d_backward_input,
-    conv_pool2d_backward_weights,
-    max_pool2d,
-    max_pool2d_backward,
-)
 from fastfood_np.validation import Array
 
 

@@ -1,18 +1,23 @@
 """Layers with an explicit forward and backward pass; `layers.base` states their contract."""
 
 from fastfood_np.layers.base import Layer
+from fastfood_np.layers.conv2d import Conv2D
+from fastfood_np.layers.conv_pool2d import ConvPool2D
 from fastfood_np.layers.dense import Dense
 from fastfood_np.layers.diagonal import Diagonal
 from fastfood_np.layers.dropout import Dropout
 from fastfood_np.layers.fastfood import Fastfood
 from fastfood_np.layers.flatten import Flatten
 from fastfood_np.layers.hadamard import Hadamard
+from fastfood_np.layers.max_pool2d import MaxPool2D
 from fastfood_np.layers.permutation import Permutation
 from fastfood_np.layers.relu import ReLU
 from fastfood_np.layers.sequential import Sequential
 from fastfood_np.layers.softmax_cross_entropy import SoftmaxCrossEntropy
 
 __all__ = [
+    "Conv2D",
+    "ConvPool2D",
     "Dense",
     "Diagonal",
     "Dropout",
@@ -20,6 +25,7 @@ __all__ = [
     "Flatten",
     "Hadamard",
     "Layer",
+    "MaxPool2D",
     "Permutation",
     "ReLU",
     "Sequential",

@@ -23,7 +23,8 @@ def random_affine(images: Array, rng: np.random.Generator) -> Array:
     scale = np.exp(rng.uniform(-SCALE, SCALE, m))
     shear = rng.uniform(-SHEAR, SHEAR, m)
     shift = rng.uniform(-SHIFT, SHIFT, (2, m, 1, 1))
-    cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
+    cos: Array = np.cos(angle) / scale
+    sin: Array = np.sin(angle) / scale
     # The inverse map: where in the old image each pixel of the new one comes from.
     rows, columns = np.meshgrid(np.arange(h), np.arange(w), indexing="ij")
     y, x = rows - (h - 1) / 2 - shift[0], columns - (w - 1) / 2 - shift[1]

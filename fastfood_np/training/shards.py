@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from itertools import pairwise
 from typing import Self, TypeVar
 
@@ -71,9 +72,8 @@ class ShardRunner:
 
         if self._pool is None:
             return [serially(*task) for task in tasks]
-        pool, contexts = self._pool, [contextvars.copy_context() for _ in tasks]
         futures = [
-            pool.submit(lambda c=context, t=task: c.run(serially, *t))
-            for context, task in zip(contexts, tasks, strict=True)
+            self._pool.submit(contextvars.copy_context().run, partial(serially, *task))
+            for task in tasks
         ]
         return [future.result() for future in futures]

@@ -197,27 +197,30 @@ def _channels_last(image, flat):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _unfold(image, kernel_height, kernel_width, stride, flat):  # type: ignore[no-untyped-def]
-    """Copy each patch of an image to a run of its own, in the order (kh, kw, C)."""
-    channels, height, width = image.shape
-    for r in range(height - kernel_height + 1):
-        for q in range(width - kernel_width + 1):
-            at = (r * width + q) * stride
-            for i in range(kernel_height):
-                for j in range(kernel_width):
-                    for c in range(channels):
-                        flat[at] = image[c, r + i, q + j]
-                        at += 1
+def _unfold(image, first, rows, kernel_height, kernel_width, stride, flat):  # type: ignore[no-untyped-def]
+    """Copy the patches of some rows of an image, each to a run of its own, order (kh, kw, C)."""
+    channels, _, width = image.shape
+    for r in range(rows):
+        for i in range(kernel_height):
+            for j in range(kernel_width):
+                for c in range(channels):
+                    k = (i * kernel_width + j) * channels + c
+                    row = image[c, first + r + i, j:]
+                    for q in range(width - kernel_width + 1):
+                        flat[U((r * width + q) * stride + k)] = row[q]
 
 
 @jit
-def _gather(position, dy, stride, starts, factors):  # type: ignore[no-untyped-def]
-    """List the outputs of one channel that carry a gradient; returns how many and their sum."""
+def _gather(position, dy, first, stride, starts, factors):  # type: ignore[no-untyped-def]
+    """List the outputs that carry a gradient and where their patches start, `first` being 0.
+
+    Returns how many there are, and the sum of their gradients.
+    """
     n = 0
     total = dy.dtype.type(0)
     for i in range(dy.size):
         if position[i] >= 0:
-            starts[n] = position[i] * stride
+            starts[n] = (position[i] - first) * stride
             factors[n] = dy[i]
             total += dy[i]
             n += 1
@@ -236,10 +239,8 @@ def _add_patches(patches, starts, factors, n, shift, sums, at, size):  # type: i
             u = U(j)
             sums[at + u] = (
                 sums[at + u]
-                + f0 * patches[s0 + u]
-                + f1 * patches[s1 + u]
-                + f2 * patches[s2 + u]
-                + f3 * patches[s3 + u]
+                + (f0 * patches[s0 + u] + f1 * patches[s1 + u])
+                + (f2 * patches[s2 + u] + f3 * patches[s3 + u])
             )
     for e in range(n - n % 4, n):
         f0, s0 = factors[e], starts[e] + shift
@@ -252,41 +253,43 @@ def _add_patches(patches, starts, factors, n, shift, sums, at, size):  # type: i
 def _weights_gradient(x, position, dy, first, last, dW, db):  # type: ignore[no-untyped-def]
     """dW and db of the output channels first, ..., last - 1."""
     channels, kernel_height, kernel_width = dW.shape[1:]
-    # A patch is kh runs of kw * C pixels; where those are short, it is copied to be one run.
-    runs, length = kernel_height, kernel_width * channels
+    height, width = x.shape[2:]
+    pooled_rows, pooled_columns = dy.shape[2:]
+    # A patch is kh runs of kw * C pixels; where those are short, it is copied to be one run, for
+    # one row of outputs at a time, so that the copies stay in the nearest cache.
+    runs, length, step, stride = kernel_height, kernel_width * channels, width * channels, channels
     unfolded = length < 2 * LANES
     if unfolded:
-        runs, length = 1, kernel_height * length
+        runs, length, step, stride = 1, kernel_height * length, 0, _padded(kernel_height * length)
     padded = _padded(length)
-    stride = padded if unfolded else channels
-    run_step = 0 if unfolded else x.shape[3] * channels
-    patches = np.zeros(x.shape[2] * x.shape[3] * stride + LANES, x.dtype)
+    bands = pooled_rows if unfolded else 1
+    pooled_band, band = pooled_rows // bands, (height - kernel_height + 1) // bands
+    patches = np.zeros((band if unfolded else height) * width * stride + LANES, x.dtype)
     sums = np.zeros((last - first) * runs * padded, x.dtype)
-    outputs = dy.shape[2] * dy.shape[3]
-    starts, factors = np.empty(outputs, np.uint64), np.empty(outputs, x.dtype)
+    starts = np.empty(pooled_band * pooled_columns, np.uint64)
+    factors = np.empty(pooled_band * pooled_columns, x.dtype)
     db[first:last] = 0
     for i in range(x.shape[0]):
-        if unfolded:
-            _unfold(x[i], kernel_height, kernel_width, stride, patches)
-        else:
-            _channels_last(x[i], patches)
-        for o in range(first, last):
-            n, total = _gather(
-                position[i, o].reshape(-1), dy[i, o].reshape(-1), stride, starts, factors
-            )
-            db[o] += total
-            for run in range(runs):
-                at = ((o - first) * runs + run) * padded
-                _add_patches(
-                    patches, starts, factors, n, U(run * run_step), sums, U(at), U(padded)
-                )
+        for g in range(bands):
+            if unfolded:
+                _unfold(x[i], g * band, band, kernel_height, kernel_width, stride, patches)
+            else:
+                _channels_last(x[i], patches)
+            rows = slice(g * pooled_band, (g + 1) * pooled_band)
+            for o in range(first, last):
+                where, factor = position[i, o, rows].reshape(-1), dy[i, o, rows].reshape(-1)
+                n, total = _gather(where, factor, g * band * width, stride, starts, factors)
+                db[o] += total
+                for run in range(runs):
+                    at = U(((o - first) * runs + run) * padded)
+                    _add_patches(patches, starts, factors, n, U(run * step), sums, at, U(padded))
     for o in range(first, last):
         for i in range(kernel_height):
             for j in range(kernel_width):
                 for c in range(channels):
                     k = (i * kernel_width + j) * channels + c
-                    run, rest = k // length, k % length
-                    dW[o, c, i, j] = sums[((o - first) * runs + run) * padded + rest]
+                    run = (o - first) * runs + k // length
+                    dW[o, c, i, j] = sums[run * padded + k % length]
 
 
 def _weights_gradient_driver(x, position, dy, blocks, dW, db):  # type: ignore[no-untyped-def]
@@ -329,7 +332,7 @@ def _input_gradient_image(position, dy, runs, shape, dx):  # type: ignore[no-unt
     outputs = dy.shape[1] * dy.shape[2]
     starts, factors = np.empty(outputs, np.uint64), np.empty(outputs, dx.dtype)
     for o in range(n_out):
-        n, _ = _gather(position[o].reshape(-1), dy[o].reshape(-1), channels, starts, factors)
+        n, _ = _gather(position[o].reshape(-1), dy[o].reshape(-1), 0, channels, starts, factors)
         for e in range(n):
             _scatter_patch(
                 runs, U(o * kernel_height * length), factors[e], flat, starts[e], kernel_height,
