@@ -138,6 +138,16 @@ class TrainSettings:
         write_json(folder / SETTINGS_FILE, asdict(self))
 
 
+def checkpoint_file(folder: Path, model: str) -> Path:
+    """Return where a run in `folder` keeps the checkpoint of `model`."""
+    return folder / f"{model}.checkpoint.npz"
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Return whether a run in `folder` got as far as its first checkpoint."""
+    return any(checkpoint_file(folder, model).exists() for model in MODELS)
+
+
 def load_settings(folder: Path) -> TrainSettings | None:
     """Return the settings of the run in `folder`, None where none was begun there.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from fastfood_np import plotting
 from fastfood_np.datasets import Dataset
-from fastfood_np.experiments.settings import TrainSettings
+from fastfood_np.experiments.settings import TrainSettings, checkpoint_file
 from fastfood_np.files import replacing, write_json
 from fastfood_np.layers import Sequential
 from fastfood_np.model_files import save_model
@@ -70,8 +71,9 @@ def run(
     *,
     console: Console,
     threads: int | None = None,
+    resume: Path | None = None,
 ) -> dict[str, Any]:
-    """Train what `settings` asks for, going on from checkpoints in `out`; return the results.
+    """Train what `settings` asks for, going on from checkpoints in `resume`; return the results.
 
     Writes into `out`: settings.json, a checkpoint, a model file for each model, results.json and
     learning-curves.png.
@@ -94,7 +96,8 @@ def run(
             steps = settings.total_steps(len(split.train_images))
             trainer = settings.trainer(model.name, model.net, steps, threads)
             job = _Job(model, trainer, split, out, fingerprint(dataset), threads)
-            job.resume()
+            if resume is not None:
+                job.resume(resume)
             per_epoch = trainer.steps_per_epoch(len(split.train_images))
             line = TrainingProgress(progress, model.title, steps, per_epoch, model.state.step)
             job.train(steps, per_epoch, line, interrupted)
@@ -127,20 +130,20 @@ class _Job:
     data: int
     threads: int | None
 
-    @property
-    def checkpoint(self) -> Path:
-        return self.out / f"{self.model.name}.checkpoint.npz"
-
-    def resume(self) -> None:
-        """Take up the checkpoint, if there is one."""
-        if not self.checkpoint.exists():
+    def resume(self, folder: Path) -> None:
+        """Take up the checkpoint in `folder`, if there is one."""
+        checkpoint = checkpoint_file(folder, self.model.name)
+        if not checkpoint.exists():
             return
-        extra = load_checkpoint(self.checkpoint, self.trainer) or {}
+        extra = load_checkpoint(checkpoint, self.trainer) or {}
         if extra.get("data") != self.data:
-            raise ModelFileError(f"{self.checkpoint}: made from other training data than given now")
+            raise ModelFileError(f"{checkpoint}: made from other training data than given now")
         self.model.state = self.trainer.state
         self.model.held_out = [(int(step), float(error)) for step, error in extra["held_out"]]
         self.model.best = extra["best"]
+        best, copy = (place / f"{self.model.name}-best.npz" for place in (folder, self.out))
+        if self.model.best is not None and not copy.exists():
+            shutil.copyfile(best, copy)
 
     def train(
         self,
@@ -184,7 +187,7 @@ class _Job:
 
     def _save_checkpoint(self) -> None:
         extra = {"data": self.data, "held_out": self.model.held_out, "best": self.model.best}
-        save_checkpoint(self.checkpoint, self.trainer, extra)
+        save_checkpoint(checkpoint_file(self.out, self.model.name), self.trainer, extra)
 
 
 def check_images(dataset: Dataset) -> None:

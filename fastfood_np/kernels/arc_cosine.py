@@ -115,8 +115,8 @@ def _angle_to_opposite(U: Array, V: Array) -> Array:
     """
     angle: Array = np.arctan2(cdist(U, -V), cdist(U, V))
     angle *= 2.0
+    # u = 0 and v /= 0 gives 2 atan2(|v|, |v|) = pi / 2 by itself, but atan2(0, 0) is 0.
     angle[~U.any(axis=1)] = np.pi / 2
-    angle[:, ~V.any(axis=1)] = np.pi / 2
     return angle
 
 

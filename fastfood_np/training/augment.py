@@ -19,7 +19,7 @@ def random_affine(images: Array, rng: np.random.Generator) -> Array:
     +-0.1, shift in +-2 pixels on either axis.
     """
     m, channels, h, w = images.shape
-    angle = rng.uniform(-ROTATION, ROTATION, m)
+    angle: Array = rng.uniform(-ROTATION, ROTATION, m)
     scale = np.exp(rng.uniform(-SCALE, SCALE, m))
     shear = rng.uniform(-SHEAR, SHEAR, m)
     shift = rng.uniform(-SHIFT, SHIFT, (2, m, 1, 1))

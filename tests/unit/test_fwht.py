@@ -273,11 +273,17 @@ def test_only_out_is_written(rng, ordering):
     np.testing.assert_array_equal(memory, before)
 
 
-def test_unaligned_out(rng):
+def test_unaligned_out(rng, monkeypatch):
+    cpu, aligned = backends.select("cpu"), []
+    original = cpu.fwht
+    monkeypatch.setattr(
+        cpu, "fwht", lambda rows: aligned.append(rows.flags.aligned) or original(rows)
+    )
     x = integers(rng, (2, 8))
     out = np.frombuffer(bytearray(1 + x.nbytes), np.float64, offset=1, count=x.size).reshape(2, 8)
     assert not out.flags.aligned
     assert fwht(x, out=out) is out
+    assert aligned == [True]
     np.testing.assert_array_equal(out, oracles.fwht(x))
 
 

@@ -7,6 +7,7 @@ from fastfood_np.backends.cpu.convolution import (
 )
 from fastfood_np.backends.cpu.fastfood import fastfood_backward, fastfood_forward
 from fastfood_np.backends.cpu.hadamard import fwht
+from fastfood_np.backends.cpu.host import description
 from fastfood_np.backends.cpu.jit import serial, workers
 from fastfood_np.backends.cpu.pointwise import sgd_step
 from fastfood_np.backends.cpu.pooling import max_pool2d, max_pool2d_backward
@@ -15,6 +16,7 @@ __all__ = [
     "conv_pool2d",
     "conv_pool2d_backward_input",
     "conv_pool2d_backward_weights",
+    "description",
     "fastfood_backward",
     "fastfood_forward",
     "fwht",

@@ -18,6 +18,7 @@ from fastfood_np.validation import Array
 
 # Rows are padded to whole vectors of this many elements.
 LANES = 8
+RUN_LANES = 16
 
 # Indices into flat arrays are unsigned: a signed sum could be negative, which Numba would have to
 # ask for each element, and no loop would become vector instructions.
@@ -25,8 +26,8 @@ U = np.uint64
 
 
 @jit
-def _padded(size):  # type: ignore[no-untyped-def]
-    return (size + LANES - 1) // LANES * LANES
+def _padded(size, lanes):  # type: ignore[no-untyped-def]
+    return (size + lanes - 1) // lanes * lanes
 
 
 # ---------------------------------------------------------------------------------- forward
@@ -36,7 +37,7 @@ def _padded(size):  # type: ignore[no-untyped-def]
 def _weight_rows(W):  # type: ignore[no-untyped-def]
     """W (out, in, kh, kw) as flat rows (in * kh * kw, padded out), padded with zeros."""
     flat = W.reshape(W.shape[0], -1)
-    rows = np.zeros((flat.shape[1], _padded(flat.shape[0])), W.dtype)
+    rows = np.zeros((flat.shape[1], _padded(flat.shape[0], LANES)), W.dtype)
     for k in range(flat.shape[1]):
         for o in range(flat.shape[0]):
             rows[k, o] = flat[o, k]
@@ -176,7 +177,7 @@ def _conv_pool_image(image, width, offsets, weights, bias, pool, relu, y, positi
 def _conv_pool_driver(x, W, b, pool, relu, y, position):  # type: ignore[no-untyped-def]
     weights = _weight_rows(W)
     offsets = _patch_offsets(W.shape[1:], x.shape[2] * x.shape[3], x.shape[3])
-    bias = np.zeros(_padded(W.shape[0]), W.dtype)
+    bias = np.zeros(_padded(W.shape[0], LANES), W.dtype)
     bias[: b.size] = b
     for i in numba.prange(x.shape[0]):
         image = x[i].reshape(-1)
@@ -214,7 +215,8 @@ def _unfold(image, first, rows, kernel_height, kernel_width, stride, flat):  # t
 def _gather(position, dy, first, stride, starts, factors):  # type: ignore[no-untyped-def]
     """List the outputs that carry a gradient and where their patches start, `first` being 0.
 
-    Returns how many there are, and the sum of their gradients.
+    The list is filled up to a multiple of four with zero times its last patch. Returns its length
+    and the sum of the gradients.
     """
     n = 0
     total = dy.dtype.type(0)
@@ -224,14 +226,20 @@ def _gather(position, dy, first, stride, starts, factors):  # type: ignore[no-un
             factors[n] = dy[i]
             total += dy[i]
             n += 1
+    while n % 4 != 0:
+        starts[n], factors[n] = starts[n - 1], 0
+        n += 1
     return n, total
 
 
 @jit
-def _add_patches(patches, starts, factors, n, shift, sums, at, size):  # type: ignore[no-untyped-def]
-    """sums[at : at + size] += the first n factors times the runs of patches at their starts."""
-    for group in range(n // 4):
-        e = 4 * group
+def _add_rows(rows, shift, starts, factors, first, last, sums, at, size):  # type: ignore[no-untyped-def]
+    """sums[at : at + size] += factor times the piece of rows that begins at start + shift.
+
+    For the starts and factors numbered first, ..., last - 1, a multiple of four.
+    """
+    for group in range((last - first) // 4):
+        e = first + 4 * group
         f0, f1, f2, f3 = factors[e], factors[e + 1], factors[e + 2], factors[e + 3]
         s0, s1 = starts[e] + shift, starts[e + 1] + shift
         s2, s3 = starts[e + 2] + shift, starts[e + 3] + shift
@@ -239,14 +247,9 @@ def _add_patches(patches, starts, factors, n, shift, sums, at, size):  # type: i
             u = U(j)
             sums[at + u] = (
                 sums[at + u]
-                + (f0 * patches[s0 + u] + f1 * patches[s1 + u])
-                + (f2 * patches[s2 + u] + f3 * patches[s3 + u])
+                + (f0 * rows[s0 + u] + f1 * rows[s1 + u])
+                + (f2 * rows[s2 + u] + f3 * rows[s3 + u])
             )
-    for e in range(n - n % 4, n):
-        f0, s0 = factors[e], starts[e] + shift
-        for j in range(size):
-            u = U(j)
-            sums[at + u] = sums[at + u] + f0 * patches[s0 + u]
 
 
 @jit
@@ -258,16 +261,17 @@ def _weights_gradient(x, position, dy, first, last, dW, db):  # type: ignore[no-
     # A patch is kh runs of kw * C pixels; where those are short, it is copied to be one run, for
     # one row of outputs at a time, so that the copies stay in the nearest cache.
     runs, length, step, stride = kernel_height, kernel_width * channels, width * channels, channels
-    unfolded = length < 2 * LANES
+    unfolded = length < RUN_LANES
     if unfolded:
-        runs, length, step, stride = 1, kernel_height * length, 0, _padded(kernel_height * length)
-    padded = _padded(length)
+        runs, length, step = 1, kernel_height * length, 0
+        stride = _padded(length, RUN_LANES)
+    padded = _padded(length, RUN_LANES)
     bands = pooled_rows if unfolded else 1
     pooled_band, band = pooled_rows // bands, (height - kernel_height + 1) // bands
-    patches = np.zeros((band if unfolded else height) * width * stride + LANES, x.dtype)
+    patches = np.zeros((band if unfolded else height) * width * stride + RUN_LANES, x.dtype)
     sums = np.zeros((last - first) * runs * padded, x.dtype)
-    starts = np.empty(pooled_band * pooled_columns, np.uint64)
-    factors = np.empty(pooled_band * pooled_columns, x.dtype)
+    starts = np.empty(pooled_band * pooled_columns + 3, np.uint64)
+    factors = np.empty(pooled_band * pooled_columns + 3, x.dtype)
     db[first:last] = 0
     for i in range(x.shape[0]):
         for g in range(bands):
@@ -282,7 +286,7 @@ def _weights_gradient(x, position, dy, first, last, dW, db):  # type: ignore[no-
                 db[o] += total
                 for run in range(runs):
                     at = U(((o - first) * runs + run) * padded)
-                    _add_patches(patches, starts, factors, n, U(run * step), sums, at, U(padded))
+                    _add_rows(patches, U(run * step), starts, factors, 0, n, sums, at, U(padded))
     for o in range(first, last):
         for i in range(kernel_height):
             for j in range(kernel_width):
@@ -301,43 +305,66 @@ def _weights_gradient_driver(x, position, dy, blocks, dW, db):  # type: ignore[n
 
 @jit
 def _weight_runs(W):  # type: ignore[no-untyped-def]
-    """W (out, in, kh, kw) as a flat (out, kh, kw, in)."""
+    """W (out, in, kh, kw) as a flat (kh, out, kw, in)."""
     n_out, channels, kernel_height, kernel_width = W.shape
-    runs = np.empty((n_out, kernel_height, kernel_width, channels), W.dtype)
+    runs = np.empty((kernel_height, n_out, kernel_width, channels), W.dtype)
     for o in range(n_out):
         for c in range(channels):
             for i in range(kernel_height):
                 for j in range(kernel_width):
-                    runs[o, i, j, c] = W[o, c, i, j]
+                    runs[i, o, j, c] = W[o, c, i, j]
     return runs.reshape(-1)
 
 
 @jit
-def _scatter_patch(weights, w, factor, flat, at, rows, step, size):  # type: ignore[no-untyped-def]
-    """Add factor times one channel's weights to the patch of a flat image that starts at `at`."""
-    for _ in range(rows):
-        for j in range(size):
-            u = U(j)
-            flat[at + u] = flat[at + u] + factor * weights[w + u]
-        w = w + size
-        at = at + step
+def _sort_by_position(position, dy, length, ends, starts, factors):  # type: ignore[no-untyped-def]
+    """List the gradients of an image by position, so that each patch is visited once.
+
+    The list of position p ends before ends[p] and begins where that of p - 1 ends. It is filled
+    up to a multiple of four with zeros. `starts` tells where the channel's weights begin.
+    """
+    n_out, outputs = position.shape
+    ends[:] = 0
+    for o in range(n_out):
+        for i in range(outputs):
+            if position[o, i] >= 0:
+                ends[position[o, i]] += 1
+    total = 0
+    for p in range(ends.size):  # ends becomes where the lists begin; filling them moves it on
+        size, ends[p] = (ends[p] + 3) // 4 * 4, total
+        total += size
+    starts[:total] = 0
+    factors[:total] = 0
+    for o in range(n_out):
+        for i in range(outputs):
+            if position[o, i] >= 0:
+                p = position[o, i]
+                starts[ends[p]] = o * length
+                factors[ends[p]] = dy[o, i]
+                ends[p] += 1
+    for p in range(ends.size):
+        ends[p] = (ends[p] + 3) // 4 * 4
 
 
 @jit
-def _input_gradient_image(position, dy, runs, shape, dx):  # type: ignore[no-untyped-def]
-    n_out, channels, kernel_height, kernel_width = shape
-    height, width = dx.shape[1:]
+def _input_gradient_image(position, dy, runs, kernel_height, kernel_width, dx):  # type: ignore[no-untyped-def]
+    channels, height, width = dx.shape
+    n_out, length = dy.shape[0], kernel_width * channels
+    capacity = dy.size + 3 * min(dy.size, height * width)
+    starts, factors = np.empty(capacity, np.uint64), np.empty(capacity, dx.dtype)
+    ends = np.empty(height * width, np.int64)
+    _sort_by_position(
+        position.reshape(n_out, -1), dy.reshape(n_out, -1), length, ends, starts, factors
+    )
     flat = np.zeros(height * width * channels, dx.dtype)
-    length = kernel_width * channels
-    outputs = dy.shape[1] * dy.shape[2]
-    starts, factors = np.empty(outputs, np.uint64), np.empty(outputs, dx.dtype)
-    for o in range(n_out):
-        n, _ = _gather(position[o].reshape(-1), dy[o].reshape(-1), 0, channels, starts, factors)
-        for e in range(n):
-            _scatter_patch(
-                runs, U(o * kernel_height * length), factors[e], flat, starts[e], kernel_height,
-                U(width * channels), U(length),
-            )  # fmt: skip
+    for i in range(kernel_height):
+        begin = 0
+        for p in range(ends.size):
+            if ends[p] > begin:
+                at = U((i * width + p) * channels)
+                shift = U(i * n_out * length)
+                _add_rows(runs, shift, starts, factors, begin, ends[p], flat, at, U(length))
+            begin = ends[p]
     for c in range(channels):
         for r in range(height):
             for q in range(width):
@@ -347,7 +374,7 @@ def _input_gradient_image(position, dy, runs, shape, dx):  # type: ignore[no-unt
 def _input_gradient_driver(position, dy, W, dx):  # type: ignore[no-untyped-def]
     runs = _weight_runs(W)
     for i in numba.prange(dx.shape[0]):
-        _input_gradient_image(position[i], dy[i], runs, W.shape, dx[i])
+        _input_gradient_image(position[i], dy[i], runs, W.shape[2], W.shape[3], dx[i])
 
 
 # --------------------------------------------------------------------------------- the surface

@@ -70,6 +70,11 @@ def goes_parallel(elements: int) -> bool:
     )
 
 
+def disabled() -> bool:
+    """Whether NUMBA_DISABLE_JIT makes kernels run as plain Python."""
+    return bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
+
+
 def jit(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """Compile lazily, without the GIL, cached on disk where a folder for that is writable."""
     try:

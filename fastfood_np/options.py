@@ -1,0 +1,120 @@
+"""The command line's options: their types, their help, and one-line errors."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fastfood_np.validation import check_int, check_rate, check_real
+
+DATASETS = ("sample", "mnist", "fashion")
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line and exits with 2; options not given leave no attribute."""
+
+    def __init__(self, **settings: Any) -> None:
+        settings.setdefault("argument_default", argparse.SUPPRESS)
+        settings.setdefault("allow_abbrev", False)
+        super().__init__(**settings)
+
+    def error(self, message: str) -> NoReturn:
+        fail(message, self.prog)
+
+
+def fail(message: str, program: str = "fastfood-np") -> NoReturn:
+    """Print one line to standard error and exit with 2."""
+    print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _typed(read: Callable[[str], Any], kind: str, check: Callable[[Any, str], Any]) -> Any:
+    def convert(text: str) -> Any:
+        try:
+            value = read(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be {kind}, got {text!r}") from None
+        try:
+            return check(value, "value")
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error).removeprefix("value ")) from None
+
+    return convert
+
+
+def whole(minimum: int) -> Any:
+    """An integer of at least `minimum`."""
+    return _typed(int, "an integer", lambda value, name: check_int(value, name, minimum=minimum))
+
+
+POSITIVE = _typed(float, "a number", lambda value, name: check_real(value, name, above=0.0))
+NOT_NEGATIVE = _typed(float, "a number", lambda value, name: check_real(value, name, minimum=0.0))
+RATE = _typed(float, "a number", check_rate)
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Where the images come from."""
+    parser.add_argument(
+        "--dataset",
+        choices=DATASETS,
+        help="sample: 10,000 digits that come with the package (default); mnist, fashion: the "
+        "full sets, looked for in $FASTFOOD_NP_DATA, the system's share/datasets and the cache",
+    )
+    parser.add_argument(
+        "--data", metavar="DIR", type=Path, help="folder of the four IDX files, raw or gzip"
+    )
+    parser.add_argument(
+        "--download", action="store_true", help="fetch the data set if it is not found"
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """How many threads; never changes a result."""
+    parser.add_argument("--threads", type=whole(1), metavar="N", help="threads (default: all CPUs)")
+
+
+def add_train_options(parser: argparse.ArgumentParser) -> None:
+    """Every field of `experiments.settings.TrainSettings`, and where to write."""
+    add_data_options(parser)
+    parser.add_argument(
+        "--model", choices=("lenet", "fried"), help="train only the reference or the deep-fried net"
+    )
+    net = parser.add_argument_group("deep-fried LeNet")
+    net.add_argument("--features", type=whole(1), metavar="N", help="Fastfood outputs (1024)")
+    net.add_argument("--sigma", type=POSITIVE, metavar="S", help="bandwidth (20)")
+    adaptive = net.add_mutually_exclusive_group()
+    adaptive.add_argument("--adaptive", action="store_true", help="train S, G and B (default)")
+    adaptive.add_argument("--fixed", dest="adaptive", action="store_false", help="leave them drawn")
+    net.add_argument("--dropout", type=RATE, metavar="P", help="after the ReLU (0)")
+    net.add_argument("--dropout-inside", type=RATE, metavar="P", help="on Pi H B x, equation 7 (0)")
+    net.add_argument("--dropout-input", type=RATE, metavar="P", help="on the layer's input (0)")
+    both = parser.add_argument_group("both models")
+    both.add_argument("--conv-relu", action="store_true", help="ReLU after the pooled convolutions")
+    both.add_argument("--augment", action="store_true", help="random affine changes of the digits")
+    length = both.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=whole(1), metavar="N", help="on the sample 16")
+    length.add_argument("--steps", type=whole(1), metavar="N", help="on the full sets 10000")
+    both.add_argument("--batch", type=whole(1), metavar="N", help="rows in a batch (64)")
+    both.add_argument("--lr", type=POSITIVE, metavar="R", help="base rate (cosine 0.03, else 0.01)")
+    both.add_argument(
+        "--schedule",
+        choices=("inv", "cosine", "step", "constant"),
+        help="inv for Caffe's own LeNet, cosine for all others",
+    )
+    both.add_argument(
+        "--clip-norm", type=NOT_NEGATIVE, metavar="C", help="gradient norm, 0: off (cosine 2)"
+    )
+    both.add_argument("--seed", type=whole(0), metavar="N", help="fixes every bit (0)")
+    both.add_argument("--dtype", choices=("float32", "float64"), help="float32")
+    both.add_argument(
+        "--val-fraction",
+        type=RATE,
+        metavar="F",
+        help="hold out this part of the training set and keep the best model on it (0)",
+    )
+    add_threads(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="runs/<date-time>")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in DIR")
