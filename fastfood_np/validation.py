@@ -78,7 +78,7 @@ def check_rate(value: Any, name: str) -> float:
 
 def check_choice(value: Any, name: str, choices: Collection[Any]) -> Any:
     """Return `value` if it is one of `choices`."""
-    if value not in choices:
+    if isinstance(value, np.ndarray) or value not in choices:
         allowed = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
     return value

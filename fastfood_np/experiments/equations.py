@@ -61,7 +61,8 @@ def _layer_and_input(
 
 def _dense(layer: Fastfood) -> Array:
     """Return c S H G Pi H B with c from its definition, 1 / (sigma sqrt(d_pad))."""
-    factors = FastfoodFactors(*(layer.params[name] for name in "SGB"), layer.perm)
+    S, G, B = (layer.params[name] for name in "SGB")
+    factors = FastfoodFactors(S, G, B, layer.perm)
     return fastfood_matrix(factors, 1 / (SIGMA * math.sqrt(layer.perm.shape[1])), (N_OUT, D_IN))
 
 

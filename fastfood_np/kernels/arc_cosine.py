@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.distance import cdist
 
-from fastfood_np.kernels.pairs import check_pair, row_blocks
+from fastfood_np.kernels.pairs import check_pair, distances, row_blocks
 from fastfood_np.validation import Array, check_choice, check_int
 
 CONVENTIONS = ("cho-saul", "deep-fried")
@@ -113,7 +112,7 @@ def _angle_to_opposite(U: Array, V: Array) -> Array:
 
     The angle is wanted from pi: there the kernels vanish, and pi - theta would lose its digits.
     """
-    angle: Array = np.arctan2(cdist(U, -V), cdist(U, V))
+    angle: Array = np.arctan2(distances(U, -V), distances(U, V))
     angle *= 2.0
     # u = 0 and v /= 0 gives 2 atan2(|v|, |v|) = pi / 2 by itself, but atan2(0, 0) is 0.
     angle[~U.any(axis=1)] = np.pi / 2

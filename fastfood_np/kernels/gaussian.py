@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.distance import cdist
 
-from fastfood_np.kernels.pairs import check_pair, row_blocks
+from fastfood_np.kernels.pairs import check_pair, distances, row_blocks
 from fastfood_np.validation import Array, check_real
 
 
@@ -57,7 +56,7 @@ def gaussian(X: npt.ArrayLike, Y: npt.ArrayLike | None = None, *, sigma: float) 
     sigma = check_real(sigma, "sigma", above=0.0)
     kernel = np.empty((len(X), len(Y)), X.dtype)
     for rows in row_blocks(len(X), 8 * len(Y)):
-        block = cdist(X[rows], Y, "sqeuclidean")
+        block = distances(X[rows], Y, "sqeuclidean")
         # Divided twice, because sigma^2 alone may underflow; infinity is then the right answer.
         with np.errstate(over="ignore"):
             block /= sigma

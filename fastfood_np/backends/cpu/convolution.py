@@ -45,6 +45,34 @@ def _weight_rows(W):  # type: ignore[no-untyped-def]
 
 
 @jit
+def _bias_rows(b, windows, pool, lanes):  # type: ignore[no-untyped-def]
+    """What the sums of one row of windows start from: a row (padded out,) for each pixel.
+
+    First all windows' first pixels, then all second ones, ...: pooling is then a maximum of
+    whole rows. Three rows that nobody reads are added, see `_sum_starts`.
+    """
+    rows = np.zeros((pool * pool * windows + 3, lanes), b.dtype)
+    rows[:, : b.size] = b
+    return rows.reshape(-1)
+
+
+@jit
+def _sum_starts(windows, pool, lanes):  # type: ignore[no-untyped-def]
+    """Where the sums of pixel (i, c) of a row of windows start, as (pool, columns + 3).
+
+    Columns are computed in fours: up to three past the end go to the rows that nobody reads.
+    """
+    columns = windows * pool
+    starts = np.empty((pool, columns + 3), np.uint64)
+    for i in range(pool):
+        for c in range(columns):
+            starts[i, c] = ((i * pool + c % pool) * windows + c // pool) * lanes
+        for spare in range(3):
+            starts[i, columns + spare] = (pool * columns + spare) * lanes
+    return starts
+
+
+@jit
 def _patch_offsets(kernel, plane, width):  # type: ignore[no-untyped-def]
     """Where the pixels of a patch lie in a flat image, counted from the patch's first."""
     channels, height, columns = kernel
@@ -88,35 +116,14 @@ def _convolve_four(image, pixels, offsets, weights, sums, rows, lanes):  # type:
 
 
 @jit
-def _sum_row(c, columns, pool, windows):  # type: ignore[no-untyped-def]
-    """Row of `sums` for column c: first all windows' first columns, then all second ones, ...
-
-    A column past the end gets one of three rows that nobody reads.
-    """
-    if c < columns:
-        return c % pool * windows + c // pool
-    return pool * pool * windows + c - columns
-
-
-@jit
-def _convolve_row(image, first, columns, offsets, weights, pool, sums, start, lanes):  # type: ignore[no-untyped-def]
+def _convolve_row(image, first, columns, offsets, weights, sums, starts, lanes):  # type: ignore[no-untyped-def]
     """Add a row of patches, the first of which starts at pixel `first`."""
-    windows = columns // pool
-    last = columns - 1
+    last = U(first + columns - 1)
     for c in range(0, columns, 4):
-        pixels = (
-            U(first + c),
-            U(first + min(c + 1, last)),
-            U(first + min(c + 2, last)),
-            U(first + min(c + 3, last)),
-        )
-        rows = (
-            U(_sum_row(c, columns, pool, windows) * lanes),
-            U(_sum_row(c + 1, columns, pool, windows) * lanes),
-            U(_sum_row(c + 2, columns, pool, windows) * lanes),
-            U(_sum_row(c + 3, columns, pool, windows) * lanes),
-        )
-        _convolve_four(image, pixels, offsets, weights, sums[start:], rows, U(lanes))
+        p = U(first + c)
+        pixels = (p, min(p + U(1), last), min(p + U(2), last), min(p + U(3), last))
+        rows = (starts[c], starts[c + 1], starts[c + 2], starts[c + 3])
+        _convolve_four(image, pixels, offsets, weights, sums, rows, lanes)
 
 
 @jit
@@ -147,22 +154,17 @@ def _rectify(values, where):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _conv_pool_image(image, width, offsets, weights, bias, pool, relu, y, position):  # type: ignore[no-untyped-def]
+def _conv_pool_image(image, width, offsets, weights, biases, starts, pool, relu, y, position):  # type: ignore[no-untyped-def]
     n_out, rows, windows = y.shape
-    lanes = bias.size
-    n = windows * lanes
-    sums = np.empty((pool * pool * windows + 3) * lanes, image.dtype)
-    where = np.empty(n, np.int32)
+    lanes = weights.size // offsets.size
+    sums = np.empty_like(biases)
+    where = np.empty(windows * lanes, np.int32)
     for p in range(rows):
-        for s in range(sums.size // lanes):
-            start = U(s * lanes)
-            for o in range(lanes):
-                sums[start + U(o)] = bias[o]
+        for e in range(sums.size):
+            sums[e] = biases[e]
         for i in range(pool):
             first = (p * pool + i) * width
-            _convolve_row(
-                image, first, windows * pool, offsets, weights, pool, sums, i * pool * n, lanes
-            )
+            _convolve_row(image, first, windows * pool, offsets, weights, sums, starts[i], U(lanes))
         _pool_sums(sums, pool, width, where)
         if relu:
             _rectify(sums, where)
@@ -175,13 +177,16 @@ def _conv_pool_image(image, width, offsets, weights, bias, pool, relu, y, positi
 
 
 def _conv_pool_driver(x, W, b, pool, relu, y, position):  # type: ignore[no-untyped-def]
+    windows, width, lanes = y.shape[3], x.shape[3], _padded(W.shape[0], LANES)
     weights = _weight_rows(W)
-    offsets = _patch_offsets(W.shape[1:], x.shape[2] * x.shape[3], x.shape[3])
-    bias = np.zeros(_padded(W.shape[0], LANES), W.dtype)
-    bias[: b.size] = b
+    offsets = _patch_offsets(W.shape[1:], x.shape[2] * width, width)
+    biases = _bias_rows(b, windows, pool, lanes)
+    starts = _sum_starts(windows, pool, lanes)
     for i in numba.prange(x.shape[0]):
         image = x[i].reshape(-1)
-        _conv_pool_image(image, x.shape[3], offsets, weights, bias, pool, relu, y[i], position[i])
+        _conv_pool_image(
+            image, width, offsets, weights, biases, starts, pool, relu, y[i], position[i]
+        )
 
 
 # --------------------------------------------------------------------------------- backward

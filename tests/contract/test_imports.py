@@ -1,0 +1,27 @@
+"""Imports run downwards only, and importing the package stays light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_import_contracts_of_setup_cfg_hold() -> None:
+    pytest.importorskip("importlinter", reason="import-linter is in the extra 'test'")
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
+    result = subprocess.run(
+        [*command, "--config", "setup.cfg", "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "2 kept, 0 broken" in result.stdout
+
+
+@pytest.mark.parametrize("module", ["numba", "scipy.stats", "matplotlib", "sklearn", "rich"])
+def test_importing_the_package_does_not_import(module: str) -> None:
+    code = f"import sys, fastfood_np; sys.exit({module!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
