@@ -9,14 +9,15 @@ array([10., -2., -4.,  0.])
 (64, 1024)
 """
 
-from importlib.metadata import PackageNotFoundError, version
-
 from fastfood_np import kernels, layers, models
 from fastfood_np.transforms import fwht, ifwht
 
-try:
-    __version__ = version("fastfood_np")
-except PackageNotFoundError:  # run from a checkout that is not installed
-    __version__ = "unknown"
+__all__ = ["fwht", "ifwht", "kernels", "layers", "models"]
 
-__all__ = ["__version__", "fwht", "ifwht", "kernels", "layers", "models"]
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":  # on demand: importlib.metadata is slow to import
+        from importlib.metadata import version
+
+        return version("fastfood_np")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,21 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
+from fastfood_np.backends.reference_convolution import (
+    conv_pool2d as conv_pool2d,
+)
+from fastfood_np.backends.reference_convolution import (
+    conv_pool2d_backward_input as conv_pool2d_backward_input,
+)
+from fastfood_np.backends.reference_convolution import (
+    conv_pool2d_backward_weights as conv_pool2d_backward_weights,
+)
+from fastfood_np.backends.reference_convolution import (
+    max_pool2d as max_pool2d,
+)
+from fastfood_np.backends.reference_convolution import (
+    max_pool2d_backward as max_pool2d_backward,
+)
 from fastfood_np.validation import Array
 
 

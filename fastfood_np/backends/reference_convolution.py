@@ -78,6 +78,7 @@ def conv_pool2d_backward_input(position: Array, dy: Array, W: Array, dx: Array) 
 def _spread(position: Array, dy: Array, shape: tuple[int, ...]) -> Array:
     """Zeros of `shape` (m, C, H, W) with dy at its positions."""
     m, C, H, W = shape
+    outputs = dy.shape[2] * dy.shape[3]
     flat = np.zeros((m, C, H * W + 1), dy.dtype)  # position -1 is the last, which is cut off
-    np.put_along_axis(flat, position.reshape(m, C, -1), dy.reshape(m, C, -1), axis=-1)
+    np.put_along_axis(flat, position.reshape(m, C, outputs), dy.reshape(m, C, outputs), -1)
     return flat[..., :-1].reshape(shape)

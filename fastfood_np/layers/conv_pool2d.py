@@ -11,7 +11,7 @@ from fastfood_np.validation import Array, check_bool, check_int
 
 
 class ConvPool2D(Conv2D):
-    """Conv2D, then MaxPool2D, then (if asked) ReLU: the same numbers, several times faster.
+    """Conv2D, then MaxPool2D, then (if asked) ReLU: the same numbers, in one pass.
 
     The image before pooling is never stored, and backward touches only the outputs that were the
     maximum of their window: 1 in pool * pool, fewer still behind a ReLU. The ReLU is applied to

@@ -170,7 +170,9 @@ class Fastfood(Layer):
 
         cache.update(h_l=h_l, h_H2=h_H2, h_Pi=h_Pi, h_G=h_G, h_H1=h_H1, h_S=h_S)
         y = buffer(cache, "y", (len(x), self.n_out), x.dtype)
-        return np.multiply(h.reshape(len(x), -1)[:, : self.n_out], x.dtype.type(self.scale), out=y)
+        return np.multiply(
+            h.reshape(len(x), blocks * d_pad)[:, : self.n_out], x.dtype.type(self.scale), out=y
+        )
 
     def _backward_composed(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Any, Gradients]:
         B, H, Pi, G, S = self._sublayers()

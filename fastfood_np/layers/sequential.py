@@ -91,7 +91,7 @@ class Sequential(Layer):
                 dh, cache["layers"][name], need_dx or i > self._first_trained
             )
             grads |= {f"{name}.{key}": grad for key, grad in layer_grads.items()}
-        return dh, grads
+        return dh if need_dx else None, grads
 
     def __call__(self, x: Array) -> Array:
         """Return the chain's output for inference; each intermediate is freed at once."""

@@ -1,9 +1,9 @@
 """Convolution and max-pooling in one pass, straight from the image: no column matrix.
 
-Forward, the vector registers run over the output channels: one weight row (out,) is multiplied
-with the same pixel of four neighbouring outputs, and the sums of a few image rows stay in the
-nearest cache until they have been pooled. Backward, only the outputs that were a maximum carry a
-gradient, one in pool * pool, so that both gradients cost that much less than as matrix products.
+Forward, the vector registers run over the output channels: a row of weights, one a channel, is
+multiplied with its pixel of four neighbouring patches, and the sums of a few image rows stay in
+the nearest cache until they have been pooled. Backward, only the outputs that were a maximum
+carry a gradient, one in pool * pool: both gradients cost that much less than as matrix products.
 
 Every sum is taken in one fixed order, which no thread count and no batch size changes.
 """
@@ -16,7 +16,8 @@ import numpy as np
 from fastfood_np.backends.cpu.jit import Twins, jit
 from fastfood_np.validation import Array
 
-# Rows are padded to whole vectors of this many elements.
+# Rows of channels and of patches are padded to whole steps of their loops, which take one and two
+# vectors of eight: what is left over would run element by element.
 LANES = 8
 RUN_LANES = 16
 

@@ -1,0 +1,310 @@
+"""Every backend offers the same functions with the same results."""
+
+import inspect
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from fastfood_np import backends
+from fastfood_np.backends import cpu, reference, reference_convolution
+from fastfood_np.backends.cpu import jit
+
+REFERENCE = {
+    name: function
+    for module in (reference, reference_convolution)
+    for name, function in vars(module).items()
+    if inspect.isfunction(function)
+    and function.__module__.startswith("fastfood_np.backends.reference")
+    and not name.startswith("_")
+}
+INTEGERS = "integers"
+DTYPES = (np.float32, np.float64)
+
+
+@pytest.fixture
+def parallel(monkeypatch):
+    """Make even small work run on Numba's threads."""
+    numba = pytest.importorskip("numba")
+    if numba.get_num_threads() < 2:
+        pytest.skip("one thread only")
+    monkeypatch.setattr(jit, "PARALLEL_MIN_ELEMENTS", 1)
+
+
+def plain(signature):
+    """Names, kinds and defaults of the arguments, without annotations."""
+    return [(p.name, p.kind, p.default) for p in signature.parameters.values()]
+
+
+def test_same_functions():
+    assert set(cpu.__all__) == set(REFERENCE)
+    assert all(callable(getattr(cpu, name)) for name in cpu.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(REFERENCE))
+def test_same_arguments(name):
+    theirs = plain(inspect.signature(REFERENCE[name]))
+    assert plain(inspect.signature(getattr(cpu, name))) == theirs
+    with backends.using("reference"):
+        assert hasattr(backends.select(), name)
+
+
+# ------------------------------------------------------------------- inputs and results
+
+
+def numbers(rng, shape, dtype, kind):
+    """Normal numbers, or whole numbers whose sums and products are exact."""
+    if kind == INTEGERS:
+        return rng.integers(-3, 4, shape).astype(dtype)
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def fastfood_inputs(dtype, kind, m=37, d_in=5, n_out=19, d_pad=8, blocks=3, dropout=False):
+    rng = np.random.default_rng(11)
+    S, G = (numbers(rng, (blocks, d_pad), dtype, kind) for _ in range(2))
+    B = rng.choice([-1.0, 1.0], (blocks, d_pad)).astype(dtype)
+    perm = np.stack([rng.permutation(d_pad) for _ in range(blocks)])
+    keep = rng.random((m, blocks, d_pad)) < 0.5 if dropout else None
+    factors = (S, G, B, perm, 1.0 if kind == INTEGERS else 0.3, keep, 2.0)
+    return numbers(rng, (m, d_in), dtype, kind), numbers(rng, (m, n_out), dtype, kind), factors
+
+
+def run_fwht(backend, dtype, kind):
+    rows = numbers(np.random.default_rng(1), (9, 32), dtype, kind)
+    backend.fwht(rows)
+    return [rows]
+
+
+def run_fastfood(backend, dtype, kind, **options):
+    x, dy, factors = fastfood_inputs(dtype, kind, **options)
+    y, dx = np.full_like(dy, np.nan), np.full_like(x, np.nan)
+    grads = [np.full_like(factors[0], np.nan) for _ in range(3)]
+    backend.fastfood_forward(x, *factors, y)
+    backend.fastfood_backward(x, dy, *factors, dx, *grads)
+    again = [np.full_like(factors[0], np.nan) for _ in range(3)]
+    backend.fastfood_backward(x, dy, *factors, None, *again)
+    return [y, dx, *grads, *again]
+
+
+def run_fastfood_dropout(backend, dtype, kind):
+    return run_fastfood(backend, dtype, kind, dropout=True)
+
+
+def run_pool(backend, dtype, kind):
+    rng = np.random.default_rng(2)
+    x, dy = numbers(rng, (3, 2, 6, 4), dtype, kind), numbers(rng, (3, 2, 3, 2), dtype, kind)
+    y, position, dx = np.empty_like(dy), np.empty(dy.shape, np.int32), np.full_like(x, np.nan)
+    backend.max_pool2d(x, 2, y, position)
+    backend.max_pool2d_backward(position, dy, dx)
+    return [y, position, dx]
+
+
+def run_convolution(backend, dtype, kind, channels=2, relu=True, bias=True):
+    rng = np.random.default_rng(3)
+    x = numbers(rng, (3, channels, 6, 5), dtype, kind)
+    W = numbers(rng, (3, channels, 3, 2), dtype, kind)
+    b = numbers(rng, (3,), dtype, kind) if bias else None
+    dy = numbers(rng, (3, 3, 2, 2), dtype, kind)
+    y, position = np.empty_like(dy), np.empty(dy.shape, np.int32)
+    dW, dx = np.full_like(W, np.nan), np.full_like(x, np.nan)
+    db = np.full_like(b, np.nan) if bias else None
+    backend.conv_pool2d(x, W, b, 2, relu, y, position)
+    backend.conv_pool2d_backward_weights(x, position, dy, dW, db)
+    backend.conv_pool2d_backward_input(position, dy, W, dx)
+    return [y, position, dW, dx, *([db] if bias else [])]
+
+
+def run_wide_convolution(backend, dtype, kind):
+    return run_convolution(backend, dtype, kind, channels=9, relu=False, bias=False)
+
+
+def run_sgd_step(backend, dtype, kind):
+    rng = np.random.default_rng(4)
+    w, v, g = (numbers(rng, (3, 5), dtype, kind) for _ in range(3))
+    backend.sgd_step(w, v, g, 0.5, 0.5, 0.25)
+    return [w, v]
+
+
+RUNS = [
+    run_fwht,
+    run_fastfood,
+    run_fastfood_dropout,
+    run_pool,
+    run_convolution,
+    run_wide_convolution,
+    run_sgd_step,
+]
+every_run = pytest.mark.parametrize("run", RUNS, ids=lambda run: run.__name__[4:])
+both_dtypes = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def select_reference():
+    with backends.using("reference"):
+        return backends.select()
+
+
+def test_every_function_is_run():
+    """A function that a backend gains must be added to `RUNS`."""
+    source = "".join(inspect.getsource(run) for run in RUNS)
+    computing = set(REFERENCE) - {"description", "serial", "workers"}
+    assert all(f"backend.{name}(" in source for name in computing)
+
+
+@both_dtypes
+@every_run
+def test_same_bits_on_whole_numbers(run, dtype):
+    for ours, theirs in zip(
+        run(cpu, dtype, INTEGERS), run(select_reference(), dtype, INTEGERS), strict=True
+    ):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@both_dtypes
+@every_run
+def test_same_results(run, dtype):
+    """Sums of at most a few hundred terms, in another order."""
+    for ours, theirs in zip(
+        run(cpu, dtype, "normal"), run(select_reference(), dtype, "normal"), strict=True
+    ):
+        limit = 64 * np.finfo(dtype).eps * np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=limit)
+
+
+@both_dtypes
+@every_run
+def test_serial_and_parallel_bits(run, dtype, parallel):
+    chosen = []
+    original = jit.Twins.for_work
+
+    def watched(twins, elements):
+        form = original(twins, elements)
+        chosen.append(form is twins.parallel)
+        return form
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jit.Twins, "for_work", watched)
+        threaded = run(cpu, dtype, "normal")
+        assert all(chosen)
+        chosen.clear()
+        with cpu.serial():
+            alone = run(cpu, dtype, "normal")
+        assert not any(chosen)
+    for ours, theirs in zip(threaded, alone, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+# ------------------------------------------------------------------------ who is chosen
+
+
+def test_serial_ends_with_its_block_and_binds_one_thread(parallel):
+    assert jit.goes_parallel(1)
+    with cpu.serial():
+        assert not jit.goes_parallel(1 << 30)
+        with cpu.serial():
+            pass
+        assert not jit.goes_parallel(1 << 30)
+    assert jit.goes_parallel(1)
+
+
+def test_small_work_and_other_threads_are_serial():
+    assert not jit.goes_parallel(jit.PARALLEL_MIN_ELEMENTS - 1)
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(jit.goes_parallel(1 << 30)))
+    thread.start()
+    thread.join()
+    assert answers == [False]
+
+
+def test_workers_bounds_the_threads(parallel):
+    before = jit.goes_parallel(1)
+    with cpu.workers(1):
+        assert not jit.goes_parallel(1 << 30)
+    with cpu.workers(10_000):
+        assert jit.goes_parallel(1)
+    assert jit.goes_parallel(1) == before
+
+
+def test_using():
+    assert backends.select() is cpu
+    with backends.using("reference"):
+        assert backends.select() is reference
+        with backends.using("cpu"):
+            assert backends.select() is cpu
+        assert backends.select() is reference
+        assert backends.select("cpu") is cpu
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(backends.select()))
+        thread.start()
+        thread.join()
+        assert seen == [cpu]
+    assert backends.select() is cpu
+    with pytest.raises(KeyError), backends.using("reference"):
+        raise KeyError
+    assert backends.select() is cpu
+
+
+@pytest.mark.parametrize("name", ["numpy", "", "CPU", None])
+def test_unknown_backend(name):
+    message = "backend must be one of 'cpu', 'reference'"
+    with pytest.raises(ValueError, match=message), backends.using(name):
+        pass
+    if name is not None:
+        with pytest.raises(ValueError, match=message):
+            backends.select(name)
+    assert backends.select() is cpu
+
+
+def test_layers_follow_using():
+    from fastfood_np.layers import Hadamard
+
+    calls = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reference, "fwht", lambda rows: calls.append(rows.shape))
+        with backends.using("reference"):
+            Hadamard()(np.zeros((3, 4)))
+    assert calls == [(3, 4)]
+
+
+def test_descriptions():
+    for backend in (cpu, reference):
+        described = backend.description()
+        assert all(isinstance(text, str) and text for pair in described.items() for text in pair)
+    assert cpu.description()
+
+
+@pytest.mark.parametrize("module", ["fastfood_np", "fastfood_np.layers", "fastfood_np.training"])
+def test_importing_the_package_does_not_import_numba(module):
+    code = f"import sys, {module}; print(sorted({{'numba', 'llvmlite'}} & set(sys.modules)))"
+    path = os.pathsep.join(filter(None, sys.path))
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert answer.stdout.strip() == "[]"
+
+
+def test_the_reference_backend_does_not_need_numba():
+    code = (
+        "import sys, numpy as np\n"
+        "from fastfood_np import backends\n"
+        "from fastfood_np.layers import Fastfood\n"
+        "with backends.using('reference'):\n"
+        "    Fastfood(4, 4, rng=0)(np.zeros((1, 4), np.float32))\n"
+        "print('numba' in sys.modules)\n"
+    )
+    path = os.pathsep.join(filter(None, sys.path))
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert answer.stdout.strip() == "False"
