@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fastfood_np import options
-from fastfood_np.options import fail
+from fastfood_np.options import PATH, fail
 from fastfood_np.validation import InputFileError
 
 # The jobs themselves are imported where they run: --help and wrong options answer at once.
 
 INTERRUPTED = 130
+WIDTH_OFF_TERMINAL = 120
 
 PRINTED_WEIGHTS = (
     "The paper prints 38,821 weights for the deep-fried net: its head as 13,321 where "
@@ -36,10 +41,10 @@ def parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train the LeNet and the deep-fried LeNet")
     options.add_train_options(train)
     evaluate = commands.add_parser("evaluate", help="test a stored model, draw its mistakes")
-    evaluate.add_argument("model", type=Path, metavar="MODEL", help="a .npz that train wrote")
+    evaluate.add_argument("model", type=PATH, metavar="MODEL", help="a .npz that train wrote")
     options.add_data_options(evaluate)
     options.add_threads(evaluate)
-    evaluate.add_argument("--out", type=Path, metavar="DIR", help="for the picture (MODEL's)")
+    evaluate.add_argument("--out", type=PATH, metavar="DIR", help="for the picture (MODEL's)")
     commands.add_parser("verify", help="check the paper's equations numerically")
     commands.add_parser("info", help="versions, processor, threads, backends")
     return top
@@ -49,7 +54,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code: 0, 1 failed, 2 wrong input, 130 interrupted."""
     given = vars(parser().parse_args(arguments))
     command = given.pop("command")
-    console = Console()
+    # Paths may hold what Rich takes for markup. Tables in a file or a pipe must not be cut.
+    console = Console(markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = WIDTH_OFF_TERMINAL
     try:
         if command == "train":
             return _train(given, console)
@@ -62,6 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except MemoryError as error:
+        fail(f"not enough memory ({error})")
     except KeyboardInterrupt:
         print("fastfood-np: stopped", file=sys.stderr)
         return INTERRUPTED
@@ -88,12 +98,13 @@ def _train(given: dict[str, Any], console: Console) -> int:
         given.setdefault("dataset", "mnist")
         given["data"] = str(given["data"].resolve())
     settings = _settings(given, resume, console)
+    out = _output_folder(out, resume)
     dataset = _load({"dataset": settings.dataset, "data": settings.data, "download": download})
-    out = _prepare_folder(out, resume)
     try:
         results = run(settings, dataset, out, console=console, threads=threads, resume=resume)
     except TrainingInterruptedError as error:
-        print(f"{error}; go on with: fastfood-np train --resume {out}", file=sys.stderr)
+        go_on = f"fastfood-np train --resume {shlex.quote(str(out))}"
+        print(f"{error}; go on with: {go_on}", file=sys.stderr)
         return INTERRUPTED
     except TrainingDivergedError as error:
         print(f"fastfood-np train: error: {error}", file=sys.stderr)
@@ -112,37 +123,41 @@ def _settings(given: dict[str, Any], resume: Path | None, console: Console) -> A
         fail(f"argument --resume: no such folder: {resume}")
     stored = load_settings(resume)
     if stored is None or not has_checkpoint(resume):
-        console.print(f"No checkpoint in {resume} yet: starting from the beginning.")
+        line = f"No checkpoint in {resume} yet: starting from the beginning."
+        console.print(line, soft_wrap=True)
     if stored is None:
         return TrainSettings(**given)
     for name, value in given.items():
         kept = getattr(stored, name)
         if value != kept:
             option = "--" + name.replace("_", "-")
-            fail(f"argument {option}: the run in {resume} has {kept!r}, got {value!r}")
+            begun = "without it" if kept is None else f"with {kept!r}"
+            fail(f"argument {option}: the run in {resume} was begun {begun}, got {value!r}")
     return stored
 
 
-def _prepare_folder(out: Path | None, resume: Path | None) -> Path:
-    """Make the folder to write into, and see that it can be written and holds no other run."""
+def _output_folder(out: Path | None, resume: Path | None) -> Path:
+    """Return the folder to write into; see that it can be written and holds no other run."""
     from fastfood_np.experiments.settings import SETTINGS_FILE
 
     folder = out or resume or Path("runs") / f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}"
     other_run = resume is None or folder.resolve() != resume.resolve()
     if other_run and (folder / SETTINGS_FILE).exists():
-        fail(f"argument --out: {folder} holds a run already; go on with it with --resume {folder}")
-    folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / ".writable"
-    probe.touch()
-    probe.unlink()
+        fail(f"argument --out: {folder} holds a run already; --resume {folder} goes on with it")
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        fail(f"argument --out: {there} must be a folder, but is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        fail(f"argument --out: {there} cannot be written")
     return folder
 
 
 def _print_results(results: dict[str, Any], out: Path, console: Console) -> None:
-    table = Table(title=f"{results['dataset']}, {results['steps']} steps, seed {results['seed']}")
-    table.add_column("model")
+    title = f"{results['dataset']}, {results['steps']} steps, seed {results['seed']}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("model", no_wrap=not console.is_terminal, overflow="fold")
     for heading in ("weights", "compression", "test error", "95 % interval", "seconds"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for model in results["models"]:
         low, high = model["interval"]
         table.add_row(
@@ -156,7 +171,8 @@ def _print_results(results: dict[str, Any], out: Path, console: Console) -> None
     console.print(table)
     if any(model["weights"] == 38_812 for model in results["models"]):
         console.print(PRINTED_WEIGHTS)
-    console.print(f"Models, results.json and learning-curves.png are in {out}.")
+    line = f"Models, results.json and learning-curves.png are in {out}."
+    console.print(line, soft_wrap=True)
 
 
 def _evaluate(given: dict[str, Any], console: Console) -> int:
@@ -170,20 +186,21 @@ def _evaluate(given: dict[str, Any], console: Console) -> int:
     result = evaluate(model, dataset.test_images, dataset.test_labels, threads)
     low, high = result.interval
     console.print(
-        f"{metadata.get('title', path.name)}: {100 * result.errors / result.total:.2f} % test error "
-        f"({result.errors} of {result.total}; 95 % interval {low:.2f} to {high:.2f} %), "
-        f"{model.n_weights:,} weights, {model.n_weights + model.n_biases:,} parameters"
+        f"{metadata.get('title', path.name)}: {model.n_weights:,} weights, "
+        f"{model.n_weights + model.n_biases:,} parameters\n"
+        f"{100 * result.errors / result.total:.2f} % test error ({result.errors} of "
+        f"{result.total}; 95 % interval {low:.2f} to {high:.2f} %)"
     )
     console.print(_confusion_table(result.confusion))
     out.mkdir(parents=True, exist_ok=True)
     picture = out / f"{path.stem}-mistakes.png"
     save_mistakes(result, dataset.test_images, dataset.test_labels, picture)
-    console.print(f"The surest mistakes are drawn in {picture}.")
+    console.print(f"The surest mistakes are drawn in {picture}.", soft_wrap=True)
     return 0
 
 
 def _confusion_table(confusion: Any) -> Table:
-    table = Table(title="rows: the digit; columns: what it was taken for")
+    table = Table(title="digit (row) taken for (column)", box=box.SIMPLE_HEAD)
     for heading in ["", *map(str, range(len(confusion)))]:
         table.add_column(heading, justify="right")
     for digit, row in enumerate(confusion):
@@ -195,12 +212,16 @@ def _verify(console: Console) -> int:
     from fastfood_np.experiments.equations import check_equations
 
     checks = check_equations()
-    table = Table(title="Deep Fried Convnets, arXiv 1412.7149v1")
+    table = Table(title="Deep Fried Convnets, arXiv 1412.7149v1", box=box.SIMPLE_HEAD)
     for heading in ("equation", "what is compared", "largest deviation", "tolerance", "verdict"):
         numeric = heading in ("largest deviation", "tolerance")
-        table.add_column(heading, justify="right" if numeric else "left")
+        table.add_column(
+            heading,
+            justify="right" if numeric else "left",
+            no_wrap=heading != "what is compared",
+        )
     for check in checks:
-        verdict = "holds" if check.passed else "[bold red]FAILS[/]"
+        verdict = Text("holds") if check.passed else Text("FAILS", style="bold red")
         table.add_row(
             check.equation,
             check.compared,
@@ -217,7 +238,7 @@ def _verify(console: Console) -> int:
 def _info(console: Console) -> int:
     from fastfood_np.experiments.environment import environment
 
-    table = Table(show_header=False)
+    table = Table(show_header=False, box=box.SIMPLE)
     for what, value in environment():
         table.add_row(what, value)
     console.print(table)

@@ -30,6 +30,13 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whose folder is made if it does not exist."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        file.write(content)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON."""
     with replacing(path) as file:
@@ -53,8 +60,15 @@ def read_npz(path: Path) -> dict[str, Array]:
         It is not a sound .npz file.
     """
     try:
+        with path.open("rb") as start:
+            if start.read(2) != b"PK":
+                raise ValueError("no zip archive")
         with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+            arrays = dict(file)
+            for name, array in arrays.items():
+                if not isinstance(array, np.ndarray):
+                    raise ValueError(f"entry {name!r} is no array")
+            return arrays
     except FileNotFoundError:
         raise
     except Exception as error:  # a corrupt member may raise nearly anything: zip, zlib, tokenize

@@ -7,6 +7,8 @@ metadata. Every parameter and every constant (Fastfood's permutation) is an entr
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,13 @@ import numpy as np
 from fastfood_np import layers
 from fastfood_np.files import copy_arrays, read_npz, write_npz
 from fastfood_np.layers import Layer, Sequential
-from fastfood_np.validation import Array, ModelFileError, check_permutation
+from fastfood_np.validation import (
+    Array,
+    ModelFileError,
+    check_int,
+    check_permutation,
+    check_shape,
+)
 
 FORMAT, VERSION = "fastfood_np model", 1
 
@@ -50,17 +58,54 @@ def load_model(path: str | Path) -> tuple[Layer, dict[str, Any]]:
         version, architecture, metadata = (
             header[key] for key in ("version", "architecture", "metadata")
         )
-    except (KeyError, TypeError, ValueError) as error:
+        if not isinstance(metadata, dict):
+            raise TypeError(f"metadata must be an object, got {type(metadata).__name__}")
+    except KeyError as error:
+        raise ModelFileError(f"{path}: not a fastfood_np model (no entry {error})") from error
+    except (TypeError, ValueError, RecursionError) as error:
         raise ModelFileError(f"{path}: not a fastfood_np model ({error})") from error
     if version != VERSION:
         raise ModelFileError(f"{path}: model version {version}, this package reads {VERSION}")
     try:
+        claimed, held = least_entries(architecture), sum(array.size for array in arrays.values())
+        if claimed > held:
+            raise ValueError(f"it asks for {claimed} numbers, the file holds {held}")
         model = _build(architecture)
-    except (KeyError, TypeError, ValueError, AttributeError, MemoryError) as error:
+    except Exception as error:  # constructors fed with anything
         raise ModelFileError(f"{path}: the architecture cannot be built ({error})") from error
     _check_permutations(path, arrays)
     copy_arrays(path, arrays, _arrays(model))
     return model, metadata
+
+
+def _convolution_entries(config: dict[str, Any]) -> int:
+    kernel = check_shape(config["kernel_size"], "kernel_size")
+    return _product(config, "in_channels", "out_channels") * math.prod((2 * kernel)[:2])
+
+
+def _product(config: dict[str, Any], *names: str) -> int:
+    return math.prod(check_int(config[name], name, minimum=1) for name in names)
+
+
+# How many numbers a layer holds, at least, by its config; a layer not named here holds none.
+LEAST_ENTRIES: dict[str, Callable[[dict[str, Any]], int]] = {
+    "Conv2D": _convolution_entries,
+    "ConvPool2D": _convolution_entries,
+    "Dense": lambda config: _product(config, "d_in", "n_out"),
+    "Diagonal": lambda config: math.prod(check_shape(config["shape"], "shape")),
+    "Fastfood": lambda config: 4 * max(_product(config, "d_in"), _product(config, "n_out")),
+}
+
+
+def least_entries(description: dict[str, Any]) -> int:
+    """Return how many numbers the arrays of this architecture hold, at least.
+
+    Asked before anything is built: a file of a few bytes must not claim gigabytes.
+    """
+    ((kind, config),) = description.items()
+    if kind == "Sequential":
+        return sum(least_entries(part) for part in config.values())
+    return LEAST_ENTRIES[kind](config) if kind in LEAST_ENTRIES else 0
 
 
 def _check_permutations(path: Path, arrays: dict[str, Array]) -> None:
@@ -91,9 +136,8 @@ def _build(description: dict[str, Any]) -> Layer:
     ((kind, config),) = description.items()
     if kind == "Sequential":
         return Sequential((name, _build(part)) for name, part in config.items())
-    if kind not in layers.__all__:
+    layer_class = getattr(layers, kind) if kind in layers.__all__ else Layer
+    if layer_class is Layer or not issubclass(layer_class, Layer):
         raise ValueError(f"unknown layer {kind!r}")
-    layer = getattr(layers, kind)(**config)
-    if not isinstance(layer, Layer):
-        raise TypeError(f"{kind!r} is no layer")
+    layer: Layer = layer_class(**config)
     return layer

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
-from fastfood_np.validation import check_int, check_rate, check_real
+from fastfood_np.validation import check_int, check_path, check_rate, check_real
 
 DATASETS = ("sample", "mnist", "fashion")
 
@@ -53,6 +52,7 @@ def whole(minimum: int) -> Any:
 POSITIVE = _typed(float, "a number", lambda value, name: check_real(value, name, above=0.0))
 NOT_NEGATIVE = _typed(float, "a number", lambda value, name: check_real(value, name, minimum=0.0))
 RATE = _typed(float, "a number", check_rate)
+PATH = _typed(str, "a path", check_path)
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +64,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         "full sets, looked for in $FASTFOOD_NP_DATA, the system's share/datasets and the cache",
     )
     parser.add_argument(
-        "--data", metavar="DIR", type=Path, help="folder of the four IDX files, raw or gzip"
+        "--data", metavar="DIR", type=PATH, help="folder of the four IDX files, raw or gzip"
     )
     parser.add_argument(
         "--download", action="store_true", help="fetch the data set if it is not found"
@@ -116,5 +116,5 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         help="hold out this part of the training set and keep the best model on it (0)",
     )
     add_threads(parser)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="runs/<date-time>")
-    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in DIR")
+    parser.add_argument("--out", type=PATH, metavar="DIR", help="runs/<date-time>")
+    parser.add_argument("--resume", type=PATH, metavar="DIR", help="go on with the run in DIR")

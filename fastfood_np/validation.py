@@ -7,7 +7,10 @@ This module imports nothing of the package.
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -60,7 +63,11 @@ def check_real(
         value, (int, float, np.integer, np.floating)
     ):
         raise TypeError(f"{name} must be a real number, got {value!r}")
-    if not np.isfinite(value):
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # an integer past the largest float
+        finite = False
+    if not finite:
         raise ValueError(f"{name} must be finite, got {value!r}")
     if minimum is not None and value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value!r}")
@@ -111,6 +118,17 @@ def check_bool(value: Any, name: str) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(value)
+
+
+def check_path(value: Any, name: str) -> Path:
+    """Return a str or path-like `value` as a Path; anything else is a TypeError."""
+    if isinstance(value, (str, os.PathLike)):
+        text = os.fspath(value)
+        if isinstance(text, str):
+            if not text:
+                raise ValueError(f"{name} must be a path, got the empty string")
+            return Path(text)
+    raise TypeError(f"{name} must be a str or a pathlib.Path, got {value!r}")
 
 
 def check_power_of_two(size: int, name: str) -> int:

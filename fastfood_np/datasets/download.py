@@ -10,11 +10,11 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from fastfood_np.datasets.files import check_path, write_whole
 from fastfood_np.datasets.idx import GZIP_MAGIC, read_idx
 from fastfood_np.datasets.known import FILE_NAMES, KNOWN, KnownSet, sha256_of
 from fastfood_np.datasets.locations import download_folder, files_in
-from fastfood_np.validation import DatasetError, check_choice
+from fastfood_np.files import write_whole
+from fastfood_np.validation import DatasetError, check_choice, check_path
 
 TIMEOUT_SECONDS = 30
 LARGEST_FILE = 64 * 2**20  # the largest of the files has 45 MiB

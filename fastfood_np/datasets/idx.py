@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from fastfood_np.datasets.files import check_path, write_whole
-from fastfood_np.validation import Array, DatasetError
+from fastfood_np.files import write_whole
+from fastfood_np.validation import Array, DatasetError, check_path
 
 GZIP_MAGIC = b"\x1f\x8b"
 

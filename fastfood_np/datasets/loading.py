@@ -10,12 +10,11 @@ import numpy as np
 
 from fastfood_np.datasets.dataset import Dataset, check_pair, check_same_size
 from fastfood_np.datasets.download import download as fetch
-from fastfood_np.datasets.files import check_path
 from fastfood_np.datasets.idx import read_idx
 from fastfood_np.datasets.known import FILE_NAMES, KNOWN, recognise
 from fastfood_np.datasets.locations import DATA_VARIABLE, files_in, search_path, spellings
 from fastfood_np.datasets.sample import load_sample
-from fastfood_np.validation import Array, DatasetError, check_bool, check_choice
+from fastfood_np.validation import Array, DatasetError, check_bool, check_choice, check_path
 
 SAMPLE = "sample"
 

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfood_np.datasets.dataset import N_CLASSES, Dataset
-from fastfood_np.datasets.files import write_whole
 from fastfood_np.datasets.known import FILE_NAMES, KNOWN, sha256_of
 from fastfood_np.datasets.loading import load
 from fastfood_np.datasets.sample import TEST_PER_CLASS, TRAIN_PER_CLASS
+from fastfood_np.files import write_whole
 from fastfood_np.validation import Array, DatasetError, InputFileError
 
 SEED = 0

@@ -9,14 +9,25 @@ from typing import Any
 
 import numpy as np
 
+from fastfood_np.datasets.known import KNOWN
 from fastfood_np.files import write_json
 from fastfood_np.layers import Sequential
 from fastfood_np.models import decay_multipliers, deep_fried_lenet, lenet, rate_multipliers
 from fastfood_np.training import SGD, Constant, Cosine, InverseDecay, StepDecay, Trainer
 from fastfood_np.training.augment import random_affine
 from fastfood_np.training.schedules import Schedule
-from fastfood_np.validation import ModelFileError
+from fastfood_np.validation import (
+    ModelFileError,
+    check_bool,
+    check_choice,
+    check_float_dtype,
+    check_int,
+    check_path,
+    check_rate,
+    check_real,
+)
 
+DATASETS = ("sample", *KNOWN)
 MODELS = ("lenet", "fried")
 SCHEDULES = ("inv", "cosine", "step", "constant")
 SETTINGS_FILE = "settings.json"
@@ -53,6 +64,32 @@ class TrainSettings:
     seed: int = 0
     dtype: str = "float32"
     val_fraction: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_choice(self.dataset, "dataset", DATASETS)
+        for name in ("adaptive", "conv_relu", "augment"):
+            check_bool(getattr(self, name), name)
+        for name, minimum in (("features", 1), ("batch", 1), ("seed", 0)):
+            check_int(getattr(self, name), name, minimum=minimum)
+        for name in ("dropout", "dropout_inside", "dropout_input", "val_fraction"):
+            check_rate(getattr(self, name), name)
+        check_real(self.sigma, "sigma", above=0.0)
+        check_float_dtype(self.dtype)
+        if self.data is not None:
+            check_path(self.data, "data")
+        if self.model is not None:
+            check_choice(self.model, "model", MODELS)
+        if self.schedule is not None:
+            check_choice(self.schedule, "schedule", SCHEDULES)
+        for name in ("epochs", "steps"):
+            if getattr(self, name) is not None:
+                check_int(getattr(self, name), name, minimum=1)
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("epochs and steps must not both be given")
+        if self.lr is not None:
+            check_real(self.lr, "lr", above=0.0)
+        if self.clip_norm is not None:
+            check_real(self.clip_norm, "clip_norm", minimum=0.0)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -154,10 +191,12 @@ def load_settings(folder: Path) -> TrainSettings | None:
     Raises
     ------
     ModelFileError
-        The file there is no settings file of this version.
+        The file there is no settings file of this version, or checkpoints lie there without it.
     """
     path = folder / SETTINGS_FILE
     if not path.exists():
+        if has_checkpoint(folder):
+            raise ModelFileError(f"{path}: is missing, though checkpoints are there")
         return None
     try:
         stored: dict[str, Any] = json.loads(path.read_text())
@@ -165,5 +204,5 @@ def load_settings(folder: Path) -> TrainSettings | None:
         if stored.keys() != names:
             raise ValueError(f"missing or unknown {', '.join(sorted(stored.keys() ^ names))}")
         return TrainSettings(**stored)
-    except (ValueError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise ModelFileError(f"{path}: not the settings of a run ({error})") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from rich.console import Console
 from fastfood_np import plotting
 from fastfood_np.datasets import Dataset
 from fastfood_np.experiments.settings import TrainSettings, checkpoint_file
-from fastfood_np.files import replacing, write_json
+from fastfood_np.files import replacing, write_json, write_whole
 from fastfood_np.layers import Sequential
 from fastfood_np.model_files import save_model
 from fastfood_np.training import (
@@ -75,8 +74,9 @@ def run(
 ) -> dict[str, Any]:
     """Train what `settings` asks for, going on from checkpoints in `resume`; return the results.
 
-    Writes into `out`: settings.json, a checkpoint, a model file for each model, results.json and
-    learning-curves.png.
+    Writes into `out`, which is made if it does not exist: settings.json, a checkpoint and a model
+    file for each model, results.json and learning-curves.png. Whatever can be found wrong with
+    the data or the checkpoints is found before anything is written.
 
     Raises
     ------
@@ -85,26 +85,32 @@ def run(
     DatasetError
         The images are not 28 x 28, or too few are left to train on.
     ModelFileError
-        A checkpoint in `out` is corrupt or was made from other data.
+        A checkpoint in `resume` is corrupt or was made from other data.
     """
     check_images(dataset)
     split = split_off(dataset, settings.val_fraction, settings.seed)
-    settings.save(out)
     runs = [ModelRun(name, settings.title(name), settings.build(name)) for name in settings.models]
+    steps, data = settings.total_steps(len(split.train_images)), fingerprint(dataset)
+    jobs = [
+        _Job(model, settings, settings.trainer(model.name, model.net, steps, threads), split, data)
+        for model in runs
+    ]
+    if resume is not None:
+        for job in jobs:
+            job.resume(resume)
+    out.mkdir(parents=True, exist_ok=True)
+    settings.save(out)
+    for job in jobs:
+        job.carry_over(out)
     with deferred_interrupt() as interrupted, training_progress(console) as progress:
-        for model in runs:
-            steps = settings.total_steps(len(split.train_images))
-            trainer = settings.trainer(model.name, model.net, steps, threads)
-            job = _Job(model, trainer, split, out, fingerprint(dataset), threads)
-            if resume is not None:
-                job.resume(resume)
-            per_epoch = trainer.steps_per_epoch(len(split.train_images))
-            line = TrainingProgress(progress, model.title, steps, per_epoch, model.state.step)
-            job.train(steps, per_epoch, line, interrupted)
+        for job, model in zip(jobs, runs, strict=True):
+            per_epoch = job.trainer.steps_per_epoch(len(split.train_images))
+            line = TrainingProgress(progress, model.name, steps, per_epoch, model.state.step)
+            job.train(steps, per_epoch, out, line, interrupted)
             logits = predict(model.net, dataset.test_images, threads)
             model.errors = count_errors(logits, dataset.test_labels)
             model.interval = error_interval(model.errors, len(dataset.test_labels))
-            _save(model, settings, out)
+            job.save_model(out)
     results = summary(settings, dataset, runs)
     write_json(out / "results.json", results)
     picture = plotting.learning_curves(
@@ -124,31 +130,46 @@ class _Job:
     """Training one model: what happens between steps."""
 
     model: ModelRun
+    settings: TrainSettings
     trainer: Trainer
     split: Split
-    out: Path
     data: int
-    threads: int | None
+    best_file: bytes | None = None  # of the run resumed
 
     def resume(self, folder: Path) -> None:
-        """Take up the checkpoint in `folder`, if there is one."""
+        """Take up the checkpoint in `folder`, if there is one; nothing is written."""
         checkpoint = checkpoint_file(folder, self.model.name)
         if not checkpoint.exists():
             return
         extra = load_checkpoint(checkpoint, self.trainer) or {}
         if extra.get("data") != self.data:
-            raise ModelFileError(f"{checkpoint}: made from other training data than given now")
+            raise ModelFileError(f"{checkpoint}: made from other data than given now")
         self.model.state = self.trainer.state
-        self.model.held_out = [(int(step), float(error)) for step, error in extra["held_out"]]
-        self.model.best = extra["best"]
-        best, copy = (place / f"{self.model.name}-best.npz" for place in (folder, self.out))
-        if self.model.best is not None and not copy.exists():
-            shutil.copyfile(best, copy)
+        try:
+            self.model.held_out = [(int(step), float(error)) for step, error in extra["held_out"]]
+            self.model.best = best = extra["best"]
+            if best is not None:
+                self.model.best = {
+                    "step": int(best["step"]),
+                    "validation_error": float(best["validation_error"]),
+                }
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(f"{checkpoint}: not a checkpoint of train ({error})") from error
+        if best is not None:
+            self.best_file = self._best(folder).read_bytes()
+
+    def carry_over(self, out: Path) -> None:
+        """Write what was taken up, so that a run continued in another folder is whole there."""
+        if self.model.state.step:
+            self._save_checkpoint(out)
+        if self.best_file is not None:
+            write_whole(self._best(out), self.best_file)
 
     def train(
         self,
         steps: int,
         per_epoch: int,
+        out: Path,
         line: TrainingProgress,
         interrupted: Callable[[], bool],
     ) -> None:
@@ -157,9 +178,9 @@ class _Job:
 
         def after_step(state: TrainingState) -> bool:
             if state.step % per_epoch == 0 or state.step == steps:
-                self._measure(state.step)
+                self._measure(state.step, out)
                 line.held_out_error(self.split.held_out_kind, self.model.held_out[-1][1])
-                self._save_checkpoint()
+                self._save_checkpoint(out)
             line.step(state)
             return interrupted()
 
@@ -167,15 +188,24 @@ class _Job:
             self.split.train_images, self.split.train_labels, steps, on_step=after_step
         )
         if not finished:
-            self._save_checkpoint()
-            save_model(self.out / f"{self.model.name}.npz", self.model.net)
+            self._save_checkpoint(out)
+            self.save_model(out)
             raise TrainingInterruptedError(
                 f"{self.model.title}: stopped after step {self.model.state.step} of {steps}"
             )
 
-    def _measure(self, step: int) -> None:
+    def save_model(self, out: Path) -> None:
+        """Write the model as it is now."""
+        metadata = {
+            "title": self.model.title,
+            "seed": self.settings.seed,
+            "dataset": self.settings.dataset,
+        }
+        save_model(out / f"{self.model.name}.npz", self.model.net, metadata)
+
+    def _measure(self, step: int, out: Path) -> None:
         images, labels = self.split.held_out_images, self.split.held_out_labels
-        errors = count_errors(predict(self.model.net, images, self.threads), labels)
+        errors = count_errors(predict(self.model.net, images, self.trainer.threads), labels)
         percent = 100.0 * errors / len(labels)
         self.model.held_out.append((step, percent))
         best = self.model.best
@@ -183,11 +213,15 @@ class _Job:
             best is None or percent < best["validation_error"]
         ):
             self.model.best = {"step": step, "validation_error": percent}
-            save_model(self.out / f"{self.model.name}-best.npz", self.model.net, self.model.best)
+            metadata = {"title": f"{self.model.title}, best while training"}
+            save_model(self._best(out), self.model.net, metadata | self.model.best)
 
-    def _save_checkpoint(self) -> None:
+    def _save_checkpoint(self, out: Path) -> None:
         extra = {"data": self.data, "held_out": self.model.held_out, "best": self.model.best}
-        save_checkpoint(checkpoint_file(self.out, self.model.name), self.trainer, extra)
+        save_checkpoint(checkpoint_file(out, self.model.name), self.trainer, extra)
+
+    def _best(self, folder: Path) -> Path:
+        return folder / f"{self.model.name}-best.npz"
 
 
 def check_images(dataset: Dataset) -> None:
@@ -217,8 +251,11 @@ def split_off(dataset: Dataset, fraction: float, seed: int) -> Split:
 
 
 def fingerprint(dataset: Dataset) -> int:
-    """Return a checksum of the training data, so that a resume notices other data."""
-    return zlib.crc32(dataset.train_labels.tobytes(), zlib.crc32(dataset.train_images.tobytes()))
+    """Return a checksum of the images and labels, so that a resume notices other data."""
+    checksum = 0
+    for part in ("train_images", "train_labels", "test_images", "test_labels"):
+        checksum = zlib.crc32(getattr(dataset, part).tobytes(), checksum)
+    return checksum
 
 
 def summary(settings: TrainSettings, dataset: Dataset, runs: list[ModelRun]) -> dict[str, Any]:
@@ -243,8 +280,3 @@ def _numbers(model: ModelRun, tested: int) -> dict[str, Any]:
         "train_seconds": model.state.seconds,
     }
     return numbers if model.best is None else numbers | {"best": model.best}
-
-
-def _save(model: ModelRun, settings: TrainSettings, out: Path) -> None:
-    metadata = {"title": model.title, "seed": settings.seed, "dataset": settings.dataset}
-    save_model(out / f"{model.name}.npz", model.net, metadata)

@@ -41,15 +41,20 @@ def load_checkpoint(path: Path, trainer: Trainer) -> dict[str, Any] | None:
     targets |= {f"velocity:{name}": value for name, value in velocities.items()}
     try:
         header = json.loads(str(arrays.pop("header")))
-        losses = arrays.pop("losses").tolist()
-        state = TrainingState(int(header["step"]), losses, float(header["seconds"]))
-        version, extra = header["version"], header["extra"]
-    except (KeyError, TypeError, ValueError) as error:
+        losses, version = arrays.pop("losses"), header["version"]
+        step, seconds, extra = int(header["step"]), float(header["seconds"]), header["extra"]
+        if extra is not None and not isinstance(extra, dict):
+            raise TypeError(f"extra must be an object, got {type(extra).__name__}")
+    except KeyError as error:
+        raise ModelFileError(f"{path}: not a checkpoint (no entry {error})") from error
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ModelFileError(f"{path}: not a checkpoint ({error})") from error
     if version != VERSION:
         raise ModelFileError(f"{path}: checkpoint version {version}, this package reads {VERSION}")
-    if len(losses) != state.step:
-        raise ModelFileError(f"{path}: {len(losses)} losses for {state.step} steps")
+    if losses.dtype != np.float64 or losses.shape != (step,):
+        raise ModelFileError(
+            f"{path}: losses must be float64 ({step},), got {losses.dtype} {losses.shape}"
+        )
     copy_arrays(path, arrays, targets)
-    trainer.state = state
+    trainer.state = TrainingState(step, losses.tolist(), seconds)
     return extra

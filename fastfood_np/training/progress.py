@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fastfood_np.training.trainer import TrainingState
 
@@ -47,11 +47,13 @@ class TrainingProgress:
 
 @contextmanager
 def training_progress(console: Console) -> Iterator[Progress]:
-    """Open the display on a terminal; where there is none, nothing is printed."""
+    """Open the display on a terminal; where there is none, nothing is printed.
+
+    The line fits 80 columns, the bar taking what is left.
+    """
     columns = (
-        TextColumn("{task.description:<22}"),
+        TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
         TextColumn("epoch {task.fields[epoch]:>4}"),
         TextColumn("{task.fields[rate]:>3} steps/s"),
         TextColumn("loss {task.fields[loss]}"),

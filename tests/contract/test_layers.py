@@ -299,6 +299,14 @@ def test_a_cache_changes_no_bit(case, dtype):
         spoil(cache)
 
 
+@every_layer
+def test_a_cache_may_change_its_dtype(case):
+    cache = {}
+    for dtype in (np.float32, np.float64, np.float32):
+        layer, x = case.layer(dtype), case.inputs(dtype)
+        assert_all_same(run(layer, x, 1, cache), run(layer, x, 1))
+
+
 @only(lambda case: not case.view)
 def test_a_cache_owns_its_buffers(case):
     layer, cache = case.layer(np.float32), {}

@@ -1,7 +1,7 @@
 """Numba on the CPU: serial and parallel twins of the functions in `backends.reference`."""
 
-from fastfood_np.backends.cpu.convolution import (
-    conv_pool2d,
+from fastfood_np.backends.cpu.convolution import conv_pool2d
+from fastfood_np.backends.cpu.convolution_gradients import (
     conv_pool2d_backward_input,
     conv_pool2d_backward_weights,
 )

@@ -1,0 +1,238 @@
+"""The gradients of a convolution with max-pooling.
+
+Only the outputs that were a maximum carry a gradient, one in pool * pool, so both gradients cost
+that much less than as matrix products. Each is a sum of rows, times a factor, that start anywhere
+in a flat array.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from fastfood_np.backends.cpu.convolution import U, conv_work, padded
+from fastfood_np.backends.cpu.jit import Twins, jit
+from fastfood_np.validation import Array
+
+# Runs of pixels shorter than this are copied together before they are added.
+SHORT_RUN = 16
+# The sums of a run are padded to a multiple of this: whole vectors, no rest.
+RUN_LANES = 16
+
+
+@jit
+def _add_runs(rows, step, starts, factors, first, last, sums, at, at_step, size, runs):  # type: ignore[no-untyped-def]
+    """Add factor times the `size` elements of `rows` from start on to sums[at:].
+
+    For the list entries first, ..., last - 1, a multiple of four; and again for each further run,
+    `step` elements on in `rows` and `at_step` on in `sums`.
+    """
+    for run in range(runs):
+        shift, target = U(run * step), U(at + run * at_step)
+        for group in range((last - first) // 4):
+            e = first + 4 * group
+            f0, f1, f2, f3 = factors[e], factors[e + 1], factors[e + 2], factors[e + 3]
+            s0, s1 = starts[e] + shift, starts[e + 1] + shift
+            s2, s3 = starts[e + 2] + shift, starts[e + 3] + shift
+            for j in range(size):
+                u = U(j)
+                sums[target + u] = (
+                    sums[target + u]
+                    + (f0 * rows[s0 + u] + f1 * rows[s1 + u])
+                    + (f2 * rows[s2 + u] + f3 * rows[s3 + u])
+                )
+
+
+@jit
+def _fill_up(n, starts, factors):  # type: ignore[no-untyped-def]
+    """Extend a list of n entries to a multiple of four with zero times its last row.
+
+    (So infinity in that row makes the sum NaN.)
+    """
+    while n % 4 != 0:
+        starts[n], factors[n] = starts[n - 1], 0
+        n += 1
+    return n
+
+
+@jit
+def _channels_last(image, flat):  # type: ignore[no-untyped-def]
+    """Copy an image (C, H, W) to a flat one (H, W, C): a patch is then kh contiguous runs."""
+    channels, height, width = image.shape
+    for r in range(height):
+        for c in range(channels):
+            for q in range(width):
+                flat[(r * width + q) * channels + c] = image[c, r, q]
+
+
+@jit
+def _unfold(image, first, rows, kernel_height, kernel_width, stride, flat):  # type: ignore[no-untyped-def]
+    """Copy the patches of some rows of an image, each to a run of its own, order (kh, kw, C)."""
+    channels, _, width = image.shape
+    for r in range(rows):
+        for i in range(kernel_height):
+            for j in range(kernel_width):
+                for c in range(channels):
+                    k = (i * kernel_width + j) * channels + c
+                    row = image[c, first + r + i, j:]
+                    for q in range(width - kernel_width + 1):
+                        flat[U((r * width + q) * stride + k)] = row[q]
+
+
+@jit
+def _gather(position, dy, first, stride, starts, factors):  # type: ignore[no-untyped-def]
+    """List the outputs that carry a gradient and where their patches start, `first` being 0.
+
+    Returns the list's length, filled up, and the sum of the gradients.
+    """
+    n = 0
+    total = dy.dtype.type(0)
+    for i in range(dy.size):
+        if position[i] >= 0:
+            starts[n] = (position[i] - first) * stride
+            factors[n] = dy[i]
+            total += dy[i]
+            n += 1
+    return _fill_up(n, starts, factors), total
+
+
+@jit
+def _weights_gradient(x, position, dy, first, last, dW, db):  # type: ignore[no-untyped-def]
+    """dW and db of the output channels first, ..., last - 1."""
+    channels, kernel_height, kernel_width = dW.shape[1:]
+    height, width = x.shape[2:]
+    pooled_rows, pooled_columns = dy.shape[2:]
+    # A patch is kh runs of kw * C pixels; where those are short, it is copied to be one run, for
+    # one row of outputs at a time, so that the copies stay in the nearest cache.
+    runs, length, step, stride = kernel_height, kernel_width * channels, width * channels, channels
+    unfolded = length < SHORT_RUN
+    if unfolded:
+        runs, length, step = 1, kernel_height * length, 0
+        stride = padded(length, RUN_LANES)
+    size = padded(length, RUN_LANES)
+    bands = pooled_rows if unfolded else 1
+    pooled_band, band = pooled_rows // bands, (height - kernel_height + 1) // bands
+    patches = np.zeros((band if unfolded else height) * width * stride + size, x.dtype)
+    sums = np.zeros((last - first) * runs * size, x.dtype)
+    starts = np.empty(pooled_band * pooled_columns + 3, np.uint64)
+    factors = np.empty(pooled_band * pooled_columns + 3, x.dtype)
+    db[first:last] = 0
+    for i in range(x.shape[0]):
+        for g in range(bands):
+            if unfolded:
+                _unfold(x[i], g * band, band, kernel_height, kernel_width, stride, patches)
+            else:
+                _channels_last(x[i], patches)
+            rows = slice(g * pooled_band, (g + 1) * pooled_band)
+            for o in range(first, last):
+                where, factor = position[i, o, rows].reshape(-1), dy[i, o, rows].reshape(-1)
+                n, total = _gather(where, factor, g * band * width, stride, starts, factors)
+                db[o] += total
+                at = (o - first) * runs * size
+                _add_runs(patches, step, starts, factors, 0, n, sums, at, size, size, runs)
+    for o in range(first, last):
+        for i in range(kernel_height):
+            for j in range(kernel_width):
+                for c in range(channels):
+                    k = (i * kernel_width + j) * channels + c
+                    run = (o - first) * runs + k // length
+                    dW[o, c, i, j] = sums[run * size + k % length]
+
+
+def _weights_gradient_driver(x, position, dy, blocks, dW, db):  # type: ignore[no-untyped-def]
+    n_out = dW.shape[0]
+    for block in numba.prange(blocks):
+        first, last = block * n_out // blocks, (block + 1) * n_out // blocks
+        _weights_gradient(x, position, dy, first, last, dW, db)
+
+
+@jit
+def _weight_runs(W):  # type: ignore[no-untyped-def]
+    """W (out, in, kh, kw) as a flat (kh, out, kw * in)."""
+    n_out, channels, kernel_height, kernel_width = W.shape
+    runs = np.empty((kernel_height, n_out, kernel_width * channels), W.dtype)
+    for o in range(n_out):
+        for c in range(channels):
+            for i in range(kernel_height):
+                for j in range(kernel_width):
+                    runs[i, o, j * channels + c] = W[o, c, i, j]
+    return runs.reshape(-1)
+
+
+@jit
+def _sort_by_position(position, dy, size, ends, starts, factors):  # type: ignore[no-untyped-def]
+    """List the gradients of an image by position, so that each patch is visited once.
+
+    The list of position p ends before ends[p] and begins where that of p - 1 ends, each filled
+    up. `starts` tells where the channel's weights, rows of `size`, begin.
+    """
+    n_out, outputs = position.shape
+    ends[:] = 0
+    for o in range(n_out):
+        for i in range(outputs):
+            if position[o, i] >= 0:
+                ends[position[o, i]] += 1
+    total = 0
+    for p in range(ends.size):  # ends becomes where the lists begin; filling them moves it on
+        count, ends[p] = (ends[p] + 3) // 4 * 4, total
+        total += count
+    for o in range(n_out):
+        for i in range(outputs):
+            if position[o, i] >= 0:
+                p = position[o, i]
+                starts[ends[p]] = o * size
+                factors[ends[p]] = dy[o, i]
+                ends[p] += 1
+    for p in range(ends.size):
+        ends[p] = _fill_up(ends[p], starts, factors)
+
+
+@jit
+def _input_gradient_image(position, dy, runs, kernel_height, kernel_width, dx):  # type: ignore[no-untyped-def]
+    channels, height, width = dx.shape
+    n_out, size = dy.shape[0], kernel_width * channels
+    capacity = dy.size + 3 * min(dy.size, height * width)
+    starts, factors = np.empty(capacity, np.uint64), np.empty(capacity, dx.dtype)
+    ends = np.empty(height * width, np.int64)
+    _sort_by_position(
+        position.reshape(n_out, -1), dy.reshape(n_out, -1), size, ends, starts, factors
+    )
+    row = width * channels
+    flat = np.zeros(height * row, dx.dtype)
+    begin = 0
+    for p in range(ends.size):
+        if ends[p] > begin:
+            at, step = p * channels, n_out * size
+            _add_runs(
+                runs, step, starts, factors, begin, ends[p], flat, at, row, size, kernel_height
+            )
+        begin = ends[p]
+    for c in range(channels):
+        for r in range(height):
+            for q in range(width):
+                dx[c, r, q] = flat[(r * width + q) * channels + c]
+
+
+def _input_gradient_driver(position, dy, W, dx):  # type: ignore[no-untyped-def]
+    runs = _weight_runs(W)
+    for i in numba.prange(dx.shape[0]):
+        _input_gradient_image(position[i], dy[i], runs, W.shape[2], W.shape[3], dx[i])
+
+
+_weights_gradients = Twins(_weights_gradient_driver)
+_input_gradient = Twins(_input_gradient_driver)
+
+
+def conv_pool2d_backward_weights(
+    x: Array, position: Array, dy: Array, dW: Array, db: Array | None
+) -> None:
+    """Fill dW (out, in, kh, kw) and db (out,), summed over the batch. Cost O(dy.size in kh kw)."""
+    form = _weights_gradients.for_work(conv_work(dy, dW))
+    # Each thread takes some of the output channels, over the whole batch: no sum is split.
+    blocks = 1 if form is _weights_gradients.serial else min(numba.get_num_threads(), len(dW))
+    form(x, position, dy, blocks, dW, np.empty(len(dW), dW.dtype) if db is None else db)
+
+
+def conv_pool2d_backward_input(position: Array, dy: Array, W: Array, dx: Array) -> None:
+    """Fill dx (m, in, H, W). Cost O(dy.size in kh kw)."""
+    _input_gradient.for_work(conv_work(dy, W))(position, dy, W, dx)
