@@ -174,10 +174,10 @@ def check_batch(
     if dtype is None:
         check_float_dtype(x.dtype, f"the dtype of {name}")
     elif x.dtype != dtype:
-        raise TypeError(
-            f"{name} must have the layer's dtype {dtype}, got {x.dtype}; "
-            f"convert it, or the layer with layer.astype({x.dtype.name!r})"
-        )
+        hint = "convert it with astype"
+        if x.dtype in FLOAT_DTYPES and x.dtype.isnative:
+            hint = f"convert it, or the layer with layer.astype({x.dtype.name!r})"
+        raise TypeError(f"{name} must have the layer's dtype {dtype}, got {x.dtype}; {hint}")
     if shape is None:
         fits = x.ndim >= 1
         wanted = "m, ..."

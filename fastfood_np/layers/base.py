@@ -99,7 +99,7 @@ class Layer:
             masks_from = check_rng(rng)
         cache = open_cache(cache)
         y = self._forward(x, cache, masks_from)
-        cache["y_shape"] = y.shape
+        cache["y_shape"], cache["y_dtype"] = y.shape, y.dtype
         return y, cache
 
     def backward(self, dy: Array, cache: Cache, need_dx: bool = True) -> tuple[Any, Gradients]:
@@ -115,7 +115,7 @@ class Layer:
             False where dE/dx is not wanted (the first layer in training): dx is then None.
         """
         check_cache(cache)
-        check_batch(dy, "dy", self.dtype, cache["y_shape"][1:])
+        check_batch(dy, "dy", cache["y_dtype"], cache["y_shape"][1:])
         if dy.shape != cache["y_shape"]:
             raise ValueError(f"dy must have y's shape {cache['y_shape']}, got {dy.shape}")
         return self._backward(dy, cache, need_dx)
@@ -134,12 +134,13 @@ class Layer:
 
     def astype(self, dtype: Any) -> Self:
         """Return a copy whose params, and so x and y, have this dtype."""
+        dtype = check_float_dtype(dtype)
         other = copy.copy(self)
         other.config = dict(self.config)
         other.constants = dict(self.constants)
         if self.dtype is not None:
-            other.dtype = check_float_dtype(dtype)
-            other.config["dtype"] = other.dtype.name
+            other.dtype = dtype
+            other.config["dtype"] = dtype.name
         other.params = {name: value.astype(dtype) for name, value in self.params.items()}
         return other
 

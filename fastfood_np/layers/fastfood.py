@@ -121,7 +121,7 @@ class Fastfood(Layer):
         return self.constants["perm"]
 
     def _forward(self, x: Array, cache: Cache, rng: np.random.Generator | None) -> Array:
-        cache["x"] = x
+        cache["x"] = x = np.ascontiguousarray(x)
         cache["mask"] = None
         if rng is not None:
             cache["mask"] = draw_mask(rng, (len(x), *self.perm.shape), self.dropout)
@@ -143,7 +143,12 @@ class Fastfood(Layer):
         dx = buffer(cache, "dx", x.shape, x.dtype) if need_dx else None
         grads = {name: buffer(cache, "d" + name, self.perm.shape, x.dtype) for name in "SGB"}
         backends.select().fastfood_backward(
-            x, dy, *self._factors(), *self._mask(cache), dx, *grads.values()
+            x,
+            np.ascontiguousarray(dy),
+            *self._factors(),
+            *self._mask(cache),
+            dx,
+            *grads.values(),
         )
         return dx, grads
 

@@ -19,20 +19,18 @@ def random_affine(images: Array, rng: np.random.Generator) -> Array:
     +-0.1, shift in +-2 pixels on either axis.
     """
     m, channels, h, w = images.shape
-    angle: Array = rng.uniform(-ROTATION, ROTATION, m)
-    scale = np.exp(rng.uniform(-SCALE, SCALE, m))
-    shear = rng.uniform(-SHEAR, SHEAR, m)
+    angle = rng.uniform(-ROTATION, ROTATION, (m, 1, 1))
+    scale = np.exp(rng.uniform(-SCALE, SCALE, (m, 1, 1)))
+    shear = rng.uniform(-SHEAR, SHEAR, (m, 1, 1))
     shift = rng.uniform(-SHIFT, SHIFT, (2, m, 1, 1))
-    cos: Array = np.cos(angle) / scale
-    sin: Array = np.sin(angle) / scale
+    cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
     # The inverse map: where in the old image each pixel of the new one comes from.
     rows, columns = np.meshgrid(np.arange(h), np.arange(w), indexing="ij")
     y, x = rows - (h - 1) / 2 - shift[0], columns - (w - 1) / 2 - shift[1]
-    per_image = (slice(None), None, None)
-    x = x + shear[per_image] * y
-    from_y = cos[per_image] * y - sin[per_image] * x + (h - 1) / 2
-    from_x = sin[per_image] * y + cos[per_image] * x + (w - 1) / 2
-    which = np.broadcast_to(np.arange(m)[per_image], from_y.shape)
+    x = x + shear * y
+    from_y = cos * y - sin * x + (h - 1) / 2
+    from_x = sin * y + cos * x + (w - 1) / 2
+    which = np.broadcast_to(np.arange(m)[:, None, None], from_y.shape)
     return np.stack(
         [
             map_coordinates(images[:, channel], (which, from_y, from_x), order=1)

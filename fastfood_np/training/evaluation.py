@@ -16,6 +16,8 @@ BATCH = 512
 
 def predict(model: Layer, images: Array, threads: int | None = None) -> Array:
     """Return the model's logits (N, classes) for images (N, ...), uint8 or of the model's dtype."""
+    if not len(images):
+        return model(to_inputs(images, model.dtype))
     outputs: list[Array] = []
     caches: list[Cache] = [{} for _ in range(SHARDS)]
     with ShardRunner(threads) as shards:

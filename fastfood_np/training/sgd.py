@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import scipy.linalg
 
 from fastfood_np import backends
 from fastfood_np.validation import Array, check_rate, check_real
@@ -51,6 +52,9 @@ class SGD:
         decay_multipliers: Mapping[str, float] | None = None,
     ) -> None:
         self.params = {name: params[name] for name in trainable}
+        for name, value in self.params.items():
+            if not value.flags.c_contiguous:
+                raise ValueError(f"params[{name!r}] must be C-contiguous to be written in place")
         self.momentum = check_rate(momentum, "momentum")
         self.weight_decay = check_real(weight_decay, "weight_decay", minimum=0.0)
         self.clip_norm = clip_norm
@@ -69,12 +73,19 @@ class SGD:
         return dict(multipliers or {})
 
     def step(self, grads: Mapping[str, Array], rate: float) -> None:
-        """Update every trainable parameter from its gradient; `grads` may be scaled in place."""
-        if self.clip_norm is not None:
-            norm = gradient_norm(grads)
-            if norm > self.clip_norm:
-                for name in self.params:
-                    np.multiply(grads[name], self.clip_norm / norm, out=grads[name])
+        """Update every trainable parameter from its gradient; `grads` may be scaled in place.
+
+        Raises
+        ------
+        FloatingPointError
+            A gradient is not finite. Nothing is changed then.
+        """
+        norm = gradient_norm(grads)
+        if not math.isfinite(norm):
+            raise FloatingPointError(f"the norm of the gradients is {norm}")
+        if self.clip_norm is not None and norm > self.clip_norm:
+            for name in self.params:
+                np.multiply(grads[name], self.clip_norm / norm, out=grads[name])
         sgd_step = backends.select().sgd_step
         for name, w in self.params.items():
             sgd_step(
@@ -88,5 +99,6 @@ class SGD:
 
 
 def gradient_norm(grads: Mapping[str, Array]) -> float:
-    """Return the Euclidean norm of all gradients together."""
-    return math.sqrt(sum(float(np.vdot(grad, grad)) for grad in grads.values()))
+    """Return the Euclidean norm of all gradients together (BLAS's nrm2: squares never overflow)."""
+    norms = (scipy.linalg.norm(grad.ravel(), check_finite=False) for grad in grads.values())
+    return math.hypot(*norms)

@@ -47,8 +47,9 @@ class ShardRunner:
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        count = os.cpu_count() or 1
-        self.threads = min(SHARDS, check_int(threads or count, "threads", minimum=1))
+        if threads is None:
+            threads = os.cpu_count() or 1
+        self.threads = min(SHARDS, check_int(threads, "threads", minimum=1))
         self._open = ExitStack()
         self._pool: ThreadPoolExecutor | None = None
 

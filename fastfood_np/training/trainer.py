@@ -25,7 +25,7 @@ Augment = Callable[[Array, np.random.Generator], Array]
 
 
 class TrainingDivergedError(ArithmeticError):
-    """The loss became NaN or infinite; the parameters are those before that step."""
+    """The loss or a gradient became NaN or infinite; the parameters are those before that step."""
 
 
 @dataclass
@@ -115,7 +115,7 @@ class Trainer:
         Raises
         ------
         TrainingDivergedError
-            The loss is no longer finite.
+            The loss or a gradient is no longer finite.
         """
         check_int(steps, "steps", minimum=0)
         check_labels(labels, "labels", len(images), np.iinfo(np.int64).max)
@@ -131,18 +131,25 @@ class Trainer:
                     order_of, order = epoch, epoch_order(len(images), self.seed, epoch)
                 rows = order[within * self.batch : (within + 1) * self.batch]
                 loss, grads = self._gradients(shards, images, labels, rows)
-                if not math.isfinite(loss):
-                    raise TrainingDivergedError(
-                        f"the loss is {loss} at step {state.step}; a smaller learning rate or a "
-                        f"clipped gradient norm may help"
-                    )
-                self.optimizer.step(grads, self.schedule(state.step))
+                self._update(loss, grads)
                 state.step += 1
                 state.losses.append(loss)
                 state.seconds += time.perf_counter() - started
                 if on_step is not None and on_step(state):
                     break
         return state.step >= steps
+
+    def _update(self, loss: float, grads: Gradients) -> None:
+        """Step the optimiser; where loss or gradients are not finite, stop before a change."""
+        step = self.state.step
+        try:
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"the loss is {loss}")
+            self.optimizer.step(grads, self.schedule(step))
+        except FloatingPointError as error:
+            raise TrainingDivergedError(
+                f"{error} at step {step}; a lower learning rate or a clipped norm may help"
+            ) from error
 
     def _gradients(
         self, shards: ShardRunner, images: Array, labels: Array, rows: Array

@@ -148,7 +148,7 @@ def test_fused_cache_holds_only_x_and_the_mask():
     layer = Fastfood(13, 40, dropout=0.5, rng=1)
     x = normal((4, 13), np.float32)
     _, cache = layer.forward(x, train=True, rng=3)
-    assert set(cache) == {"x", "mask", "y_shape"}
+    assert set(cache) == {"x", "mask", "y_shape", "y_dtype"}
     assert cache["x"] is x
     assert layer.forward(x)[1]["mask"] is None
 

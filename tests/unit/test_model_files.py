@@ -1,0 +1,250 @@
+"""Model files: every layer comes back bit for bit, and nothing else comes in."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastfood_np import backends, layers
+from fastfood_np.files import read_npz, write_npz
+from fastfood_np.layers import Layer
+from fastfood_np.model_files import least_entries, load_model, save_model
+from fastfood_np.models import deep_fried_lenet, lenet
+from fastfood_np.validation import ModelFileError
+
+DTYPES = ("float32", "float64")
+NO_LAYERS = {"Layer", "SoftmaxCrossEntropy"}
+
+# An example of each kind of layer, and the shape of one of its inputs.
+EXAMPLES: dict[str, tuple[Callable[[str], Layer], tuple[int, ...]]] = {
+    "Conv2D": (lambda dtype: layers.Conv2D(2, 3, (3, 2), rng=0, dtype=dtype), (2, 5, 5)),
+    "ConvPool2D": (
+        lambda dtype: layers.ConvPool2D(2, 3, 3, pool=2, relu=True, bias=False, rng=0, dtype=dtype),
+        (2, 6, 6),
+    ),
+    "Dense": (lambda dtype: layers.Dense(5, 3, rng=0, dtype=dtype), (5,)),
+    "Diagonal": (lambda dtype: layers.Diagonal((2, 4), adaptive=False, dtype=dtype), (2, 4)),
+    "Dropout": (lambda dtype: layers.Dropout(0.25), (5,)),
+    "Fastfood": (
+        lambda dtype: layers.Fastfood(5, 19, sigma=3.0, dropout=0.5, rng=0, dtype=dtype),
+        (5,),
+    ),
+    "Flatten": (lambda dtype: layers.Flatten(), (2, 3)),
+    "Hadamard": (lambda dtype: layers.Hadamard(), (8,)),
+    "MaxPool2D": (lambda dtype: layers.MaxPool2D(2), (1, 4, 4)),
+    "Permutation": (lambda dtype: layers.Permutation([[2, 0, 1], [0, 1, 2]]), (2, 3)),
+    "ReLU": (lambda dtype: layers.ReLU(), (5,)),
+    "Sequential": (
+        lambda dtype: layers.Sequential(
+            [
+                ("first", layers.Fastfood(5, 8, form="composed", rng=1, dtype=dtype)),
+                ("inner", layers.Sequential([("relu", layers.ReLU())])),
+            ]
+        ),
+        (5,),
+    ),
+}
+
+
+@pytest.fixture
+def small_model() -> Layer:
+    """Small enough to break every byte of its file."""
+    return layers.Sequential(
+        [("fastfood", layers.Fastfood(3, 4, rng=0)), ("ip", layers.Dense(4, 2, rng=0))]
+    )
+
+
+def test_every_layer_has_an_example() -> None:
+    assert set(EXAMPLES) == set(layers.__all__) - NO_LAYERS
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_round_trip(tmp_path: Path, kind: str, dtype: str) -> None:
+    build, shape = EXAMPLES[kind]
+    model = build(dtype)
+    for value in model.params.values():
+        value += np.random.default_rng(1).standard_normal(value.shape).astype(dtype)
+    path, metadata = tmp_path / "model.npz", {"title": "a model", "numbers": [1, 2.5, None]}
+    save_model(path, model, metadata)
+    back, its_metadata = load_model(path)
+    assert type(back) is type(model) and its_metadata == metadata
+    assert (back.dtype, back.trainable, back.biases) == (model.dtype, model.trainable, model.biases)
+    for stored, own in ((back.params, model.params), (back.constants, model.constants)):
+        assert stored.keys() == own.keys()
+        for name, array in own.items():
+            assert stored[name].dtype == array.dtype
+            assert stored[name].tobytes() == array.tobytes()
+    x = np.random.default_rng(2).standard_normal((4, *shape)).astype(dtype)
+    with backends.using("reference"):
+        np.testing.assert_array_equal(back(x), model(x))
+        if back.draws:
+            y = back.forward(x, train=True, rng=3)[0]
+            np.testing.assert_array_equal(y, model.forward(x, train=True, rng=3)[0])
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_least_entries_is_close(tmp_path: Path, kind: str) -> None:
+    """What a layer is said to hold is neither more than it holds nor far less."""
+    model = EXAMPLES[kind][0]("float64")
+    save_model(tmp_path / "model.npz", model)
+    stored = read_npz(tmp_path / "model.npz")
+    said = least_entries(json.loads(str(stored.pop("header")))["architecture"])
+    held = sum(array.size for name, array in stored.items() if name.startswith("param:"))
+    assert said <= sum(array.size for array in stored.values())
+    assert held <= 4 * said
+
+
+@pytest.mark.parametrize("model", [lenet(rng=0), deep_fried_lenet(rng=0, dropout=0.5)])
+def test_models(tmp_path: Path, model: Layer) -> None:
+    save_model(tmp_path / "model.npz", model)
+    back, metadata = load_model(str(tmp_path / "model.npz"))
+    assert metadata == {} and back.n_weights == model.n_weights
+    assert all(np.array_equal(back.params[name], w) for name, w in model.params.items())
+
+
+def test_astype_is_stored(tmp_path: Path, small_model: Layer) -> None:
+    save_model(tmp_path / "model.npz", small_model.astype(np.float64))
+    assert load_model(tmp_path / "model.npz")[0].dtype == np.float64
+
+
+def changed_header(path: Path, **values: Any) -> None:
+    stored = read_npz(path)
+    header = json.loads(str(stored["header"])) | values
+    write_npz(path, stored | {"header": np.array(json.dumps(header))})
+
+
+@pytest.mark.parametrize(
+    ("values", "saying"),
+    [
+        ({"version": 0}, "model version 0, this package reads 1"),
+        ({"version": 2}, "model version 2, this package reads 1"),
+        ({"format": "onnx"}, "not a fastfood_np model .format 'onnx'"),
+        ({"metadata": [1]}, "metadata must be an object, got list"),
+        ({"architecture": {}}, "cannot be built"),
+        ({"architecture": None}, "cannot be built"),
+        ({"architecture": {"Layer": {}}}, "unknown layer 'Layer'"),
+        ({"architecture": {"SoftmaxCrossEntropy": {}}}, "unknown layer 'SoftmaxCrossEntropy'"),
+        ({"architecture": {"__builtins__": {}}}, "unknown layer '__builtins__'"),
+        ({"architecture": {"Dense": {"d_in": 3}}}, "cannot be built"),
+        ({"architecture": {"Dense": {"d_in": "3", "n_out": 2}}}, "d_in must be an integer"),
+        ({"architecture": {"Dense": {"d_in": 3, "n_out": 2, "odd": 1}}}, "odd"),
+        ({"architecture": {"ReLU": {"self": 1}}}, "cannot be built"),
+        ({"architecture": {"ReLU": {}}}, "does not fit this model: missing or unknown param:"),
+        ({"architecture": {"Sequential": {"a.b": {"ReLU": {}}}}}, "without dots"),
+    ],
+)
+def test_wrong_headers(
+    tmp_path: Path, small_model: Layer, values: dict[str, Any], saying: str
+) -> None:
+    path = tmp_path / "model.npz"
+    save_model(path, small_model)
+    changed_header(path, **values)
+    with pytest.raises(ModelFileError, match=saying) as caught:
+        load_model(path)
+    assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    "absurd",
+    [
+        {"Dense": {"d_in": 10**12, "n_out": 1}},
+        {"Dense": {"d_in": 10**5, "n_out": 10**5}},
+        {"Diagonal": {"shape": [10**5, 10**5]}},
+        {"Fastfood": {"d_in": 10**9, "n_out": 1}},
+        {"Fastfood": {"d_in": 1, "n_out": 10**9}},
+        {"Conv2D": {"in_channels": 10**4, "out_channels": 10**4, "kernel_size": 10**3}},
+        {"ConvPool2D": {"in_channels": 1, "out_channels": 1, "kernel_size": 10**6, "pool": 1}},
+        {"Sequential": {str(i): {"Dense": {"d_in": 30, "n_out": 1}} for i in range(1000)}},
+    ],
+)
+def test_absurd_sizes_allocate_nothing(
+    tmp_path: Path, small_model: Layer, absurd: dict[str, Any]
+) -> None:
+    path = tmp_path / "model.npz"
+    save_model(path, small_model)
+    changed_header(path, architecture=absurd)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFileError, match=r"it asks for \d+ numbers, the file holds \d+\)"):
+            load_model(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_deeply_nested_header(tmp_path: Path) -> None:
+    depth = 100_000
+    for header in ('{"Sequential":' * depth, "[" * depth + "]" * depth):
+        write_npz(tmp_path / "model.npz", {"header": np.array(header)})
+        with pytest.raises(ModelFileError, match="not a fastfood_np model"):
+            load_model(tmp_path / "model.npz")
+
+
+@pytest.mark.parametrize(
+    "perm", [[[0, 1, 2, 4]], [[0, 1, 2, -1]], [[0, 1, 2, 2]], [[0.0, 1.0, 2.0, 3.0]]]
+)
+def test_tampered_permutation(tmp_path: Path, small_model: Layer, perm: Any) -> None:
+    path, name = tmp_path / "model.npz", "constant:fastfood.perm"
+    save_model(path, small_model)
+    write_npz(path, read_npz(path) | {name: np.array(perm)})
+    with pytest.raises(ModelFileError, match=rf"model\.npz: {name} must"):
+        load_model(path)
+
+
+def loads_or_refuses(path: Path, x: np.ndarray) -> bool:
+    """Return whether the file loads, to a model that works; nothing but the one error else."""
+    try:
+        model, metadata = load_model(path)
+    except ModelFileError:
+        return False
+    assert isinstance(metadata, dict)
+    with backends.using("reference"), np.errstate(all="ignore"):
+        assert model(x).shape[0] == len(x)
+    return True
+
+
+def test_a_thousand_broken_files(tmp_path: Path, small_model: Layer) -> None:
+    """Single bytes changed, or the end cut off: the checksums of the archive tell nearly all."""
+    path, x = tmp_path / "model.npz", np.ones((2, 3), np.float32)
+    save_model(path, small_model)
+    whole = path.read_bytes()
+    expected = load_model(path)[0].params
+    rng, loaded = np.random.default_rng(0), 0
+    for trial in range(1000):
+        broken = bytearray(whole)
+        position = int(rng.integers(len(whole)))
+        if trial % 4 == 0:
+            del broken[position:]
+        else:
+            broken[position] ^= int(rng.integers(1, 256))
+        path.write_bytes(broken)
+        if loads_or_refuses(path, x):
+            loaded += 1
+            assert trial % 4
+            params = load_model(path)[0].params
+            assert all(params[name].tobytes() == w.tobytes() for name, w in expected.items())
+    assert 0 < loaded < 500  # dates of the archive's entries, for one, mean nothing
+
+
+def test_a_thousand_broken_headers(tmp_path: Path, small_model: Layer) -> None:
+    """Characters of the header changed in an archive that is sound."""
+    path, x = tmp_path / "model.npz", np.ones((2, 3), np.float32)
+    save_model(path, small_model)
+    stored = read_npz(path)
+    header = str(stored["header"])
+    rng, loaded = np.random.default_rng(1), 0
+    alphabet = '0123456789-.eE"{}[]:,ntfDS '
+    for _ in range(1000):
+        changed = list(header)
+        for _ in range(int(rng.integers(1, 3))):
+            changed[int(rng.integers(len(changed)))] = alphabet[int(rng.integers(len(alphabet)))]
+        write_npz(path, stored | {"header": np.array("".join(changed))})
+        loaded += loads_or_refuses(path, x)
+    assert 0 < loaded < 500
