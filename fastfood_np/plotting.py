@@ -50,10 +50,10 @@ def learning_curves(
         smooth, steps = _smoothed(np.asarray(loss, np.float64))
         left.plot(np.arange(1, len(loss) + 1), loss, color=colour, alpha=0.12, linewidth=0.5)
         left.plot(steps, smooth, color=colour, linewidth=1.6, label=name)
-    left.set_yscale("log")
-    if any(len(loss) for loss in losses):
-        positive = np.concatenate([_smoothed(np.asarray(loss))[0] for loss in losses])
-        left.set_ylim(max(positive.min() / 3, 1e-7), 4.0)
+    if any(value > 0 for loss in losses for value in loss):
+        smoothed = np.concatenate([_smoothed(np.asarray(loss))[0] for loss in losses])
+        left.set_yscale("log")
+        left.set_ylim(max(smoothed.min() / 3, 1e-7), 4.0)
     tidy(left, "step", "cross-entropy", "Training loss")
     left.legend(frameon=False)
 
@@ -72,7 +72,8 @@ def learning_curves(
         )
         centre = last_step * (1.03 + 0.025 * i)
         right.plot([centre, centre], interval, color=colour, linewidth=4, alpha=0.45)
-    right.set_yscale("log")
+    if any(error > 0 for points in held_out for _, error in points):
+        right.set_yscale("log")
     right.yaxis.set_major_formatter("{x:g}")
     right.yaxis.set_minor_formatter("{x:g}")
     right.tick_params(axis="y", which="both", labelsize=8)

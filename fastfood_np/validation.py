@@ -106,7 +106,7 @@ def check_float_dtype(dtype: Any, name: str = "dtype") -> np.dtype[Any]:
     """Return float32 or float64 as a dtype; anything else is a TypeError."""
     try:
         checked = np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # NumPy parses text such as "(2,3)f4"
         checked = np.dtype(object)
     if checked not in FLOAT_DTYPES:
         raise TypeError(f"{name} must be float32 or float64, got {dtype!r}")

@@ -12,47 +12,68 @@ import numpy as np
 
 from fastfood_np.backends.cpu.convolution import U, conv_work, padded
 from fastfood_np.backends.cpu.jit import Twins, jit
+from fastfood_np.backends.cpu.simd import LANES, add, load, multiply_add, store, zeros
 from fastfood_np.validation import Array
 
 # Runs of pixels shorter than this are copied together before they are added.
 SHORT_RUN = 16
-# The sums of a run are padded to a multiple of this: whole vectors, no rest.
-RUN_LANES = 16
 
 
 @jit
 def _add_runs(rows, step, starts, factors, first, last, sums, at, at_step, size, runs):  # type: ignore[no-untyped-def]
     """Add factor times the `size` elements of `rows` from start on to sums[at:].
 
-    For the list entries first, ..., last - 1, a multiple of four; and again for each further run,
-    `step` elements on in `rows` and `at_step` on in `sums`.
+    For the list entries first, ..., last - 1; and again for each further run, `step` elements on
+    in `rows` and `at_step` on in `sums`. `size` is a multiple of LANES. The sums stay in registers
+    while the list is gone through, two entries at a time: the second need not wait for the first.
     """
+    pairs, odd = (last - first) // 2, (last - first) % 2 == 1
     for run in range(runs):
         shift, target = U(run * step), U(at + run * at_step)
-        for group in range((last - first) // 4):
-            e = first + 4 * group
-            f0, f1, f2, f3 = factors[e], factors[e + 1], factors[e + 2], factors[e + 3]
-            s0, s1 = starts[e] + shift, starts[e + 1] + shift
-            s2, s3 = starts[e + 2] + shift, starts[e + 3] + shift
-            for j in range(size):
-                u = U(j)
-                sums[target + u] = (
-                    sums[target + u]
-                    + (f0 * rows[s0 + u] + f1 * rows[s1 + u])
-                    + (f2 * rows[s2 + u] + f3 * rows[s3 + u])
-                )
-
-
-@jit
-def _fill_up(n, starts, factors):  # type: ignore[no-untyped-def]
-    """Extend a list of n entries to a multiple of four with zero times its last row.
-
-    (So infinity in that row makes the sum NaN.)
-    """
-    while n % 4 != 0:
-        starts[n], factors[n] = starts[n - 1], 0
-        n += 1
-    return n
+        end = target + U(size)
+        while target + U(4 * LANES) <= end:
+            a, b = load(sums, target), load(sums, target + U(LANES))
+            c, d = load(sums, target + U(2 * LANES)), load(sums, target + U(3 * LANES))
+            e = f = g = h = zeros(sums)
+            for pair in range(pairs):
+                i = U(first + 2 * pair)
+                s, factor = starts[i] + shift, factors[i]
+                a = multiply_add(factor, load(rows, s), a)
+                b = multiply_add(factor, load(rows, s + U(LANES)), b)
+                c = multiply_add(factor, load(rows, s + U(2 * LANES)), c)
+                d = multiply_add(factor, load(rows, s + U(3 * LANES)), d)
+                i += U(1)
+                s, factor = starts[i] + shift, factors[i]
+                e = multiply_add(factor, load(rows, s), e)
+                f = multiply_add(factor, load(rows, s + U(LANES)), f)
+                g = multiply_add(factor, load(rows, s + U(2 * LANES)), g)
+                h = multiply_add(factor, load(rows, s + U(3 * LANES)), h)
+            if odd:
+                i = U(last - 1)
+                s, factor = starts[i] + shift, factors[i]
+                a = multiply_add(factor, load(rows, s), a)
+                b = multiply_add(factor, load(rows, s + U(LANES)), b)
+                c = multiply_add(factor, load(rows, s + U(2 * LANES)), c)
+                d = multiply_add(factor, load(rows, s + U(3 * LANES)), d)
+            store(sums, target, add(a, e))
+            store(sums, target + U(LANES), add(b, f))
+            store(sums, target + U(2 * LANES), add(c, g))
+            store(sums, target + U(3 * LANES), add(d, h))
+            target += U(4 * LANES)
+            shift += U(4 * LANES)
+        while target < end:
+            a, b = load(sums, target), zeros(sums)
+            for pair in range(pairs):
+                i = U(first + 2 * pair)
+                a = multiply_add(factors[i], load(rows, starts[i] + shift), a)
+                i += U(1)
+                b = multiply_add(factors[i], load(rows, starts[i] + shift), b)
+            if odd:
+                i = U(last - 1)
+                a = multiply_add(factors[i], load(rows, starts[i] + shift), a)
+            store(sums, target, add(a, b))
+            target += U(LANES)
+            shift += U(LANES)
 
 
 @jit
@@ -83,7 +104,7 @@ def _unfold(image, first, rows, kernel_height, kernel_width, stride, flat):  # t
 def _gather(position, dy, first, stride, starts, factors):  # type: ignore[no-untyped-def]
     """List the outputs that carry a gradient and where their patches start, `first` being 0.
 
-    Returns the list's length, filled up, and the sum of the gradients.
+    Returns the list's length and the sum of the gradients.
     """
     n = 0
     total = dy.dtype.type(0)
@@ -93,7 +114,7 @@ def _gather(position, dy, first, stride, starts, factors):  # type: ignore[no-un
             factors[n] = dy[i]
             total += dy[i]
             n += 1
-    return _fill_up(n, starts, factors), total
+    return n, total
 
 
 @jit
@@ -108,14 +129,14 @@ def _weights_gradient(x, position, dy, first, last, dW, db):  # type: ignore[no-
     unfolded = length < SHORT_RUN
     if unfolded:
         runs, length, step = 1, kernel_height * length, 0
-        stride = padded(length, RUN_LANES)
-    size = padded(length, RUN_LANES)
+        stride = padded(length, LANES)
+    size = padded(length, LANES)
     bands = pooled_rows if unfolded else 1
     pooled_band, band = pooled_rows // bands, (height - kernel_height + 1) // bands
     patches = np.zeros((band if unfolded else height) * width * stride + size, x.dtype)
     sums = np.zeros((last - first) * runs * size, x.dtype)
-    starts = np.empty(pooled_band * pooled_columns + 3, np.uint64)
-    factors = np.empty(pooled_band * pooled_columns + 3, x.dtype)
+    starts = np.empty(pooled_band * pooled_columns, np.uint64)
+    factors = np.empty(pooled_band * pooled_columns, x.dtype)
     db[first:last] = 0
     for i in range(x.shape[0]):
         for g in range(bands):
@@ -148,9 +169,9 @@ def _weights_gradient_driver(x, position, dy, blocks, dW, db):  # type: ignore[n
 
 @jit
 def _weight_runs(W):  # type: ignore[no-untyped-def]
-    """W (out, in, kh, kw) as a flat (kh, out, kw * in)."""
+    """W (out, in, kh, kw) as a flat (kh, out, kw * in), runs padded with zeros to whole vectors."""
     n_out, channels, kernel_height, kernel_width = W.shape
-    runs = np.empty((kernel_height, n_out, kernel_width * channels), W.dtype)
+    runs = np.zeros((kernel_height, n_out, padded(kernel_width * channels, LANES)), W.dtype)
     for o in range(n_out):
         for c in range(channels):
             for i in range(kernel_height):
@@ -163,8 +184,8 @@ def _weight_runs(W):  # type: ignore[no-untyped-def]
 def _sort_by_position(position, dy, size, ends, starts, factors):  # type: ignore[no-untyped-def]
     """List the gradients of an image by position, so that each patch is visited once.
 
-    The list of position p ends before ends[p] and begins where that of p - 1 ends, each filled
-    up. `starts` tells where the channel's weights, rows of `size`, begin.
+    The list of position p ends before ends[p] and begins where that of p - 1 ends.
+    `starts` tells where the channel's weights, rows of `size`, begin.
     """
     n_out, outputs = position.shape
     ends[:] = 0
@@ -174,7 +195,7 @@ def _sort_by_position(position, dy, size, ends, starts, factors):  # type: ignor
                 ends[position[o, i]] += 1
     total = 0
     for p in range(ends.size):  # ends becomes where the lists begin; filling them moves it on
-        count, ends[p] = (ends[p] + 3) // 4 * 4, total
+        count, ends[p] = ends[p], total
         total += count
     for o in range(n_out):
         for i in range(outputs):
@@ -183,22 +204,19 @@ def _sort_by_position(position, dy, size, ends, starts, factors):  # type: ignor
                 starts[ends[p]] = o * size
                 factors[ends[p]] = dy[o, i]
                 ends[p] += 1
-    for p in range(ends.size):
-        ends[p] = _fill_up(ends[p], starts, factors)
 
 
 @jit
 def _input_gradient_image(position, dy, runs, kernel_height, kernel_width, dx):  # type: ignore[no-untyped-def]
     channels, height, width = dx.shape
-    n_out, size = dy.shape[0], kernel_width * channels
-    capacity = dy.size + 3 * min(dy.size, height * width)
-    starts, factors = np.empty(capacity, np.uint64), np.empty(capacity, dx.dtype)
+    n_out, size = dy.shape[0], padded(kernel_width * channels, LANES)
+    starts, factors = np.empty(dy.size, np.uint64), np.empty(dy.size, dx.dtype)
     ends = np.empty(height * width, np.int64)
     _sort_by_position(
         position.reshape(n_out, -1), dy.reshape(n_out, -1), size, ends, starts, factors
     )
     row = width * channels
-    flat = np.zeros(height * row, dx.dtype)
+    flat = np.zeros(height * row + LANES, dx.dtype)  # a run's padding adds zeros behind it
     begin = 0
     for p in range(ends.size):
         if ends[p] > begin:

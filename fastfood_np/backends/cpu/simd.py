@@ -1,4 +1,4 @@
-"""The vocabulary of vector registers: load, store, multiply-add on eight elements.
+"""The vocabulary of vector registers: load, store, zeros, add, multiply-add on eight elements.
 
 A vector is eight neighbouring elements of a float32 or float64 array (one AVX2 register or two;
 LLVM splits it for narrower processors). Index and array are not checked. With just-in-time
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
@@ -67,6 +68,26 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
 
 
 @intrinsic
+def zeros(typing: Any, array: Any) -> Any:
+    """Return a vector of zeros of the array's dtype."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return ir.Constant(context.get_value_type(signature.return_type), None)
+
+    return Vector(array.dtype)(array), generate
+
+
+@intrinsic
+def add(typing: Any, x: Any, y: Any) -> Any:
+    """Return x + y for two vectors."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fadd(*arguments)
+
+    return x(x, y), generate
+
+
+@intrinsic
 def multiply_add(typing: Any, factor: Any, x: Any, y: Any) -> Any:
     """Return factor * x + y for a scalar and two vectors, rounded once where the CPU can."""
 
@@ -97,6 +118,14 @@ if jit.disabled():
     def store(array: Any, index: Any, vector: Any) -> None:
         """Set array[index : index + 8] = vector."""
         array[int(index) : int(index) + LANES] = vector
+
+    def zeros(array: Any) -> Any:
+        """Return a vector of zeros of the array's dtype."""
+        return np.zeros(LANES, array.dtype)
+
+    def add(x: Any, y: Any) -> Any:
+        """Return x + y for two vectors."""
+        return x + y
 
     def multiply_add(factor: Any, x: Any, y: Any) -> Any:
         """Return factor * x + y for a scalar and two vectors."""
