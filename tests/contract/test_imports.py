@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,11 @@ def test_import_contracts_of_setup_cfg_hold() -> None:
 def test_importing_the_package_does_not_import(module: str) -> None:
     code = f"import sys, fastfood_np; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_version_is_that_of_the_distribution() -> None:
+    import fastfood_np
+
+    assert fastfood_np.__version__ == version("fastfood_np")
+    with pytest.raises(AttributeError, match="no attribute 'fht'"):
+        _ = fastfood_np.fht  # type: ignore[attr-defined]

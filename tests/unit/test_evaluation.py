@@ -103,3 +103,7 @@ def test_known_intervals():
 def test_impossible_counts(errors, total):
     with pytest.raises(ValueError):
         error_interval(errors, total)
+
+
+def test_no_images_give_no_logits():
+    assert predict(net(), images(0)).shape == (0, 3)

@@ -148,3 +148,27 @@ def test_clipping_may_scale_the_gradients_given():
 def test_wrong_arguments(options, error, message):
     with pytest.raises(error, match=message):
         SGD(arrays(), ["W", "b"], **options)
+
+
+def test_params_that_cannot_be_written_in_place_are_refused():
+    w = np.ones((2, 3)).T
+    with pytest.raises(ValueError, match=r"params\['w'\] must be C-contiguous"):
+        SGD({"w": w}, ["w"])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_gradients_that_are_not_finite_change_nothing(bad, clip_norm):
+    params, grads = arrays(), arrays(seed=1)
+    grads["b"][1] = bad
+    sgd = SGD(params, list(params), clip_norm=clip_norm)
+    with pytest.raises(FloatingPointError, match=f"the norm of the gradients is {bad}"):
+        sgd.step(grads, 0.1)
+    for name, untouched in arrays().items():
+        np.testing.assert_array_equal(params[name], untouched)
+        assert not sgd.velocities[name].any()
+
+
+def test_the_norm_does_not_overflow_where_squares_do():
+    huge = np.full(4, 1e20, np.float32)
+    assert gradient_norm({"w": huge}) == pytest.approx(2e20, rel=1e-6)
