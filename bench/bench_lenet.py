@@ -96,7 +96,7 @@ def main() -> int:
     data = load("sample")
     images, labels = data.train_images, data.train_labels
     here = machine()
-    print(f"{here['cpu']}, {here['cpus']} CPUs; torch {torch.__version__}; BLAS {here['BLAS']}")
+    print(f"{here['cpu']}, {here['cpus']} CPUs; torch {torch.__version__}")
     torch.set_num_threads(1)
     difference = largest_difference(10, images, labels)
     print(f"losses of the first ten steps: at most {difference:.1e} apart (1e-4 allowed)")

@@ -6,6 +6,7 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 
 from threadpoolctl import threadpool_info
 
@@ -25,7 +26,7 @@ def environment() -> list[tuple[str, str]]:
             kernel = library.get("architecture", "unknown kernel")
             rows.append(
                 (
-                    "BLAS",
+                    f"BLAS ({Path(library['filepath']).parent.name})",
                     f"{library['internal_api']} {library['version']}, {kernel}, "
                     f"{library['num_threads']} threads",
                 )
