@@ -13,7 +13,7 @@ def test_the_snippet_runs_and_prints_what_it_says(capsys) -> None:
     exec(compile(snippet, "README.md", "exec"), {})
     losses, transform = capsys.readouterr().out.splitlines()
     assert losses.endswith("(1, 1024)")
-    assert transform == "[2. 0. 2. 0.]"
+    assert transform == "[2. 2. 0. 0.]"
 
 
 def test_its_pictures_and_documents_exist() -> None:
