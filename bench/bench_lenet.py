@@ -19,7 +19,6 @@ from torch_lenet import TorchLeNet, torch
 
 from fastfood_np.datasets import load
 from fastfood_np.experiments.settings import TrainSettings
-from fastfood_np.training import Constant
 from fastfood_np.training.trainer import Trainer, epoch_order
 
 RATE, BATCH, SEED = 0.01, 64, 0
@@ -29,9 +28,7 @@ TARGET = 1.0  # not slower than torch
 def trainer(model: str, threads: int) -> Trainer:
     """Return a trainer at a constant rate (torch scales its velocities otherwise)."""
     settings = TrainSettings(lr=RATE, schedule="constant", batch=BATCH, seed=SEED)
-    made = settings.trainer(model, settings.build(model), steps=1, threads=threads)
-    made.schedule = Constant(RATE)
-    return made
+    return settings.trainer(model, settings.build(model), steps=1, threads=threads)
 
 
 def largest_difference(steps: int, images: Any, labels: Any) -> float:

@@ -95,7 +95,6 @@ def _train(given: dict[str, Any], console: Console) -> int:
     resume, out = given.pop("resume", None), given.pop("out", None)
     threads, download = given.pop("threads", None), given.pop("download", False)
     if "data" in given:
-        given.setdefault("dataset", "mnist")
         given["data"] = str(given["data"].resolve())
     settings = _settings(given, resume, console)
     out = _output_folder(out, resume)
@@ -117,15 +116,13 @@ def _settings(given: dict[str, Any], resume: Path | None, console: Console) -> A
     """Return the settings given, or those of the run to resume, which nothing may contradict."""
     from fastfood_np.experiments.settings import TrainSettings, has_checkpoint, load_settings
 
-    if resume is None:
-        return TrainSettings(**given)
-    if not resume.is_dir():
-        fail(f"argument --resume: no such folder: {resume}")
-    stored = load_settings(resume)
-    if stored is None or not has_checkpoint(resume):
+    stored = None if resume is None else load_settings(resume)
+    if resume is not None and (stored is None or not has_checkpoint(resume)):
         line = f"No checkpoint in {resume} yet: starting from the beginning."
         console.print(line, soft_wrap=True)
     if stored is None:
+        if "data" in given:
+            given.setdefault("dataset", "mnist")
         return TrainSettings(**given)
     for name, value in given.items():
         kept = getattr(stored, name)
@@ -144,12 +141,17 @@ def _output_folder(out: Path | None, resume: Path | None) -> Path:
     other_run = resume is None or folder.resolve() != resume.resolve()
     if other_run and (folder / SETTINGS_FILE).exists():
         fail(f"argument --out: {folder} holds a run already; --resume {folder} goes on with it")
+    _check_writable(folder, "--resume" if out is None and resume is not None else "--out")
+    return folder
+
+
+def _check_writable(folder: Path, argument: str) -> None:
+    """Fail unless `folder` can be written, or made where it does not exist yet."""
     there = next(place for place in (folder, *folder.parents) if place.exists())
     if not there.is_dir():
-        fail(f"argument --out: {there} must be a folder, but is a file")
+        fail(f"argument {argument}: {there} must be a folder, but is a file")
     if not os.access(there, os.W_OK | os.X_OK):
-        fail(f"argument --out: {there} cannot be written")
-    return folder
+        fail(f"argument {argument}: {there} cannot be written")
 
 
 def _print_results(results: dict[str, Any], out: Path, console: Console) -> None:
@@ -182,6 +184,7 @@ def _evaluate(given: dict[str, Any], console: Console) -> int:
     path: Path = given.pop("model")
     threads, out = given.pop("threads", None), given.pop("out", path.parent)
     model, metadata = load_model(path)
+    _check_writable(out, "--out")
     dataset = _load(given)
     result = evaluate(model, dataset.test_images, dataset.test_labels, threads)
     low, high = result.interval

@@ -44,9 +44,16 @@ def _typed(read: Callable[[str], Any], kind: str, check: Callable[[Any, str], An
     return convert
 
 
-def whole(minimum: int) -> Any:
-    """An integer of at least `minimum`."""
-    return _typed(int, "an integer", lambda value, name: check_int(value, name, minimum=minimum))
+MOST_FEATURES = 1 << 24  # S, G and B of more would not fit into most memories
+
+
+def whole(minimum: int, maximum: int | None = None) -> Any:
+    """An integer of at least `minimum` and, if given, at most `maximum`."""
+
+    def check(value: int, name: str) -> int:
+        return check_int(value, name, minimum=minimum, maximum=maximum)
+
+    return _typed(int, "an integer", check)
 
 
 POSITIVE = _typed(float, "a number", lambda value, name: check_real(value, name, above=0.0))
@@ -83,7 +90,8 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         "--model", choices=("lenet", "fried"), help="train only the reference or the deep-fried net"
     )
     net = parser.add_argument_group("deep-fried LeNet")
-    net.add_argument("--features", type=whole(1), metavar="N", help="Fastfood outputs (1024)")
+    features = whole(1, MOST_FEATURES)
+    net.add_argument("--features", type=features, metavar="N", help="Fastfood outputs (1024)")
     net.add_argument("--sigma", type=POSITIVE, metavar="S", help="bandwidth (20)")
     adaptive = net.add_mutually_exclusive_group()
     adaptive.add_argument("--adaptive", action="store_true", help="train S, G and B (default)")

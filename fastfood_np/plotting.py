@@ -53,7 +53,7 @@ def learning_curves(
     if any(value > 0 for loss in losses for value in loss):
         smoothed = np.concatenate([_smoothed(np.asarray(loss))[0] for loss in losses])
         left.set_yscale("log")
-        left.set_ylim(max(smoothed.min() / 3, 1e-7), 4.0)
+        left.set_ylim(max(smoothed.min() / 3, 1e-7), max(4.0, 1.3 * smoothed.max()))
     tidy(left, "step", "cross-entropy", "Training loss")
     left.legend(frameon=False)
 

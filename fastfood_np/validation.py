@@ -33,10 +33,6 @@ class ModelFileError(InputFileError):
     """A model or checkpoint file is corrupt, of an unknown version, or does not fit the model."""
 
 
-class BackendUnavailableError(RuntimeError):
-    """The requested backend cannot run here; the message says what is missing."""
-
-
 def check_int(
     value: Any, name: str, *, minimum: int | None = None, maximum: int | None = None
 ) -> int:

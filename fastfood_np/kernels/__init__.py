@@ -1,4 +1,4 @@
-"""Exact Mercer kernels: what the random features of `fastfood_np.features` approximate."""
+"""Exact Mercer kernels: what random features approximate."""
 
 from fastfood_np.kernels.arc_cosine import arc_cosine
 from fastfood_np.kernels.gaussian import gaussian

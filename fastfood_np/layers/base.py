@@ -52,7 +52,7 @@ class Layer:
 
     def __init__(self, dtype: Any = None, **config: Any) -> None:
         self.dtype: np.dtype[Any] | None = None if dtype is None else check_float_dtype(dtype)
-        self.config: dict[str, Any] = config
+        self.config: dict[str, Any] = {name: _plain(value) for name, value in config.items()}
         self.params: dict[str, Array] = {}
         self.constants: dict[str, Array] = {}
         self.trainable: tuple[str, ...] = ()
@@ -80,7 +80,8 @@ class Layer:
             Source of the dropout masks; needed where `train` is on and the layer has dropout.
         cache : dict, optional
             ``{}`` or a cache of an earlier call: it owns the buffers, and y, dx and grads are
-            buffers of it, overwritten by the next call with it. Without it all are fresh arrays.
+            buffers of it, overwritten by the next call with it. Without it all are fresh arrays
+            (but where nothing is computed: Flatten gives views, Dropout at inference x itself).
 
         Raises
         ------
@@ -153,3 +154,10 @@ class Layer:
     def n_biases(self) -> int:
         """Number of parameters that are biases."""
         return sum(self.params[name].size for name in self.biases)
+
+
+def _plain(value: Any) -> Any:
+    """Return NumPy scalars as Python's, so that a config can be written as JSON."""
+    if isinstance(value, (tuple, list)):
+        return [_plain(entry) for entry in value]
+    return value.item() if isinstance(value, np.generic) else value

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -40,7 +41,7 @@ class Sequential(Layer):
     """
 
     def __init__(self, layers: Iterable[tuple[str, Layer]]) -> None:
-        super().__init__()
+        self.config = {}
         self.layers = dict(_checked(layers))
         dtypes = {layer.dtype for layer in self.layers.values() if layer.dtype is not None}
         if len(dtypes) > 1:
@@ -48,19 +49,29 @@ class Sequential(Layer):
             raise TypeError(f"layers must all have one dtype, got {names}")
         self.dtype = dtypes.pop() if dtypes else None
         self.draws = any(layer.draws for layer in self.layers.values())
-        self.params = self._gather("params")
-        self.constants = self._gather("constants")
         self.trainable = self._names("trainable")
         self.biases = self._names("biases")
         trained = [i for i, layer in enumerate(self.layers.values()) if layer.trainable]
         self._first_trained = trained[0] if trained else len(self.layers)
 
-    def _gather(self, kind: str) -> dict[str, Array]:
-        return {
-            f"{name}.{key}": array
-            for name, layer in self.layers.items()
-            for key, array in getattr(layer, kind).items()
-        }
+    @property
+    def params(self) -> Mapping[str, Array]:  # type: ignore[override]
+        """The layers' params as they are now; read-only, but for the arrays themselves."""
+        return self._gather("params")
+
+    @property
+    def constants(self) -> Mapping[str, Array]:  # type: ignore[override]
+        """The layers' constants as they are now."""
+        return self._gather("constants")
+
+    def _gather(self, kind: str) -> Mapping[str, Array]:
+        return MappingProxyType(
+            {
+                f"{name}.{key}": array
+                for name, layer in self.layers.items()
+                for key, array in getattr(layer, kind).items()
+            }
+        )
 
     def _names(self, kind: str) -> tuple[str, ...]:
         return tuple(

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextvars
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import pairwise
 from typing import Self, TypeVar
@@ -37,8 +38,32 @@ def shard_bounds(rows: int) -> list[tuple[int, int]]:
     return [(a, b) for a, b in pairwise(starts) if b > a]
 
 
+_blas_lock = threading.Lock()
+_blas_users = 0
+_blas_limit: threadpool_limits | None = None
+
+
+@contextmanager
+def _single_threaded_blas() -> Iterator[None]:
+    """Hold BLAS at one thread: a limit of the whole process, which the last user to leave lifts."""
+    global _blas_users, _blas_limit
+    with _blas_lock:
+        if _blas_users == 0:
+            _blas_limit = threadpool_limits(1, user_api="blas")
+        _blas_users += 1
+    try:
+        yield
+    finally:
+        with _blas_lock:
+            _blas_users -= 1
+            if _blas_users == 0 and _blas_limit is not None:
+                _blas_limit.restore_original_limits()
+
+
 class ShardRunner:
     """Runs a function once per shard. A context manager: BLAS has one thread within it.
+
+    (Where threadpoolctl knows the BLAS; it does not know Apple's Accelerate.)
 
     Parameters
     ----------
@@ -54,7 +79,7 @@ class ShardRunner:
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:
-        self._open.enter_context(threadpool_limits(1, user_api="blas"))
+        self._open.enter_context(_single_threaded_blas())
         if self.threads > 1:
             self._pool = self._open.enter_context(ThreadPoolExecutor(self.threads))
         return self

@@ -22,7 +22,7 @@ def test_import_contracts_of_setup_cfg_hold() -> None:
     assert "2 kept, 0 broken" in result.stdout
 
 
-@pytest.mark.parametrize("module", ["numba", "scipy.stats", "matplotlib", "sklearn", "rich"])
+@pytest.mark.parametrize("module", ["scipy.stats", "matplotlib", "rich"])
 def test_importing_the_package_does_not_import(module: str) -> None:
     code = f"import sys, fastfood_np; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -14,7 +14,7 @@ import pytest
 
 from fastfood_np import backends, layers
 from fastfood_np.files import read_npz, write_npz
-from fastfood_np.layers import Layer
+from fastfood_np.layers import Conv2D, Dense, Fastfood, Flatten, Layer, MaxPool2D, Sequential
 from fastfood_np.model_files import least_entries, load_model, save_model
 from fastfood_np.models import deep_fried_lenet, lenet
 from fastfood_np.validation import ModelFileError
@@ -252,3 +252,19 @@ def test_a_thousand_broken_headers(tmp_path: Path, small_model: Layer) -> None:
             with backends.using("reference"), contextlib.suppress(ValueError):
                 assert model(x).shape[0] == len(x)
     assert 0 < loaded < 500
+
+
+def test_sizes_given_as_numpy_scalars_can_be_saved(tmp_path: Path) -> None:
+    model = Sequential(
+        [
+            ("conv", Conv2D(np.int64(1), np.int32(2), (np.int64(2), np.int64(3)), rng=0)),
+            ("pool", MaxPool2D(np.int64(2))),
+            ("flatten", Flatten()),
+            ("fastfood", Fastfood(np.int64(8), np.int64(5), dropout=np.float32(0.5), rng=0)),
+            ("dense", Dense(np.int16(5), np.int8(3), bias=np.True_, rng=0)),
+        ]
+    )
+    save_model(tmp_path / "model.npz", model)
+    loaded, _ = load_model(tmp_path / "model.npz")
+    x = np.ones((2, 1, 5, 6), np.float32)
+    np.testing.assert_array_equal(loaded(x), model(x))

@@ -196,3 +196,11 @@ def test_layers_that_do_not_fit():
     chain = Sequential([("a", Diagonal(2)), ("b", Diagonal(3))])
     with pytest.raises(ValueError, match=r"x must have shape \(m, 3\), got \(1, 2\)"):
         chain(np.zeros((1, 2), np.float32))
+
+
+def test_params_are_those_the_layers_have_now():
+    net = Sequential([("dense", Dense(3, 2, rng=0))])
+    net.layers["dense"].params["W"] = np.zeros((2, 3), np.float32)
+    assert net.params["dense.W"] is net.layers["dense"].params["W"]
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        net.params["dense.W"] = np.ones((2, 3), np.float32)

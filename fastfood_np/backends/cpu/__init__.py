@@ -1,4 +1,4 @@
-"""Numba on the CPU: serial and parallel twins of the functions in `backends.reference`."""
+"""Numba on the CPU: the functions of `backends.reference`, compiled."""
 
 from fastfood_np.backends.cpu.convolution import conv_pool2d
 from fastfood_np.backends.cpu.convolution_gradients import (

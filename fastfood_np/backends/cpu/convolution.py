@@ -26,13 +26,13 @@ BLOCK = 2 * LANES
 
 
 @jit
-def padded(size, to):  # type: ignore[no-untyped-def]
+def padded(size, to):
     """The next multiple of `to`."""
     return (size + to - 1) // to * to
 
 
 @jit
-def _weight_blocks(W, lanes):  # type: ignore[no-untyped-def]
+def _weight_blocks(W, lanes):
     """W (out, in, kh, kw), zeros up to `lanes` channels, as a flat (blocks, pixels, BLOCK)."""
     flat = W.reshape(W.shape[0], -1)
     blocks = np.zeros((lanes // BLOCK, flat.shape[1], BLOCK), W.dtype)
@@ -43,7 +43,7 @@ def _weight_blocks(W, lanes):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _sum_starts(windows, pool, lanes):  # type: ignore[no-untyped-def]
+def _sum_starts(windows, pool, lanes):
     """Where the sums of pixel (i, c) of a row of windows start, as (pool, columns + 3).
 
     First all windows' first pixels, then all second ones, ...: pooling is then a maximum of whole
@@ -60,7 +60,7 @@ def _sum_starts(windows, pool, lanes):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _patch_offsets(kernel, plane, width):  # type: ignore[no-untyped-def]
+def _patch_offsets(kernel, plane, width):
     """Where the pixels of a patch lie in a flat image, counted from the patch's first."""
     channels, height, columns = kernel
     offsets = np.empty(channels * height * columns, np.uint64)
@@ -72,7 +72,7 @@ def _patch_offsets(kernel, plane, width):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _convolve_four(image, pixels, offsets, weights, at, bias, o, sums, starts):  # type: ignore[no-untyped-def]
+def _convolve_four(image, pixels, offsets, weights, at, bias, o, sums, starts):
     """Set the sums of four outputs, channels o to o + BLOCK, to bias + weights * patch."""
     p0, p1, p2, p3 = pixels
     a0 = a1 = a2 = a3 = load(bias, o)
@@ -102,7 +102,7 @@ def _convolve_four(image, pixels, offsets, weights, at, bias, o, sums, starts): 
 
 
 @jit
-def _convolve_row(image, first, columns, offsets, weights, bias, sums, starts):  # type: ignore[no-untyped-def]
+def _convolve_row(image, first, columns, offsets, weights, bias, sums, starts):
     """Convolve a row of patches, the first of which starts at pixel `first`, into `sums`."""
     last = U(first + columns - 1)
     for block in range(bias.size // BLOCK):
@@ -115,7 +115,7 @@ def _convolve_row(image, first, columns, offsets, weights, bias, sums, starts): 
 
 
 @jit
-def _pool_sums(sums, pool, width, where):  # type: ignore[no-untyped-def]
+def _pool_sums(sums, pool, width, where):
     """Make the first rows of `sums` the maxima, and `where` their places in their windows."""
     n = where.size
     for e in range(n):
@@ -132,7 +132,7 @@ def _pool_sums(sums, pool, width, where):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _rectify(values, where):  # type: ignore[no-untyped-def]
+def _rectify(values, where):
     """ReLU; `where` becomes -1 where no gradient passes. NaN stays NaN."""
     zero = values.dtype.type(0)
     for e in range(where.size):
@@ -142,7 +142,7 @@ def _rectify(values, where):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _conv_pool_image(image, width, offsets, weights, bias, starts, pool, relu, y, position):  # type: ignore[no-untyped-def]
+def _conv_pool_image(image, width, offsets, weights, bias, starts, pool, relu, y, position):
     n_out, rows, windows = y.shape
     lanes = bias.size
     sums = np.empty((pool * pool * windows + 3) * lanes, image.dtype)
@@ -162,7 +162,7 @@ def _conv_pool_image(image, width, offsets, weights, bias, starts, pool, relu, y
                 position[o, p, q] = place if place < 0 else place + corner
 
 
-def _conv_pool_driver(x, W, b, pool, relu, y, position):  # type: ignore[no-untyped-def]
+def _conv_pool_driver(x, W, b, pool, relu, y, position):
     windows, width, lanes = y.shape[3], x.shape[3], padded(W.shape[0], BLOCK)
     weights = _weight_blocks(W, lanes)
     bias = np.zeros(lanes, W.dtype)

@@ -20,7 +20,7 @@ SHORT_RUN = 16
 
 
 @jit
-def _add_runs(rows, step, starts, factors, first, last, sums, at, at_step, size, runs):  # type: ignore[no-untyped-def]
+def _add_runs(rows, step, starts, factors, first, last, sums, at, at_step, size, runs):
     """Add factor times the `size` elements of `rows` from start on to sums[at:].
 
     For the list entries first, ..., last - 1; and again for each further run, `step` elements on
@@ -77,7 +77,7 @@ def _add_runs(rows, step, starts, factors, first, last, sums, at, at_step, size,
 
 
 @jit
-def _channels_last(image, flat):  # type: ignore[no-untyped-def]
+def _channels_last(image, flat):
     """Copy an image (C, H, W) to a flat one (H, W, C): a patch is then kh contiguous runs."""
     channels, height, width = image.shape
     for r in range(height):
@@ -87,7 +87,7 @@ def _channels_last(image, flat):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _unfold(image, first, rows, kernel_height, kernel_width, stride, flat):  # type: ignore[no-untyped-def]
+def _unfold(image, first, rows, kernel_height, kernel_width, stride, flat):
     """Copy the patches of some rows of an image, each to a run of its own, order (kh, kw, C)."""
     channels, _, width = image.shape
     for r in range(rows):
@@ -101,7 +101,7 @@ def _unfold(image, first, rows, kernel_height, kernel_width, stride, flat):  # t
 
 
 @jit
-def _gather(position, dy, first, stride, starts, factors):  # type: ignore[no-untyped-def]
+def _gather(position, dy, first, stride, starts, factors):
     """List the outputs that carry a gradient and where their patches start, `first` being 0.
 
     Returns the list's length and the sum of the gradients.
@@ -118,7 +118,7 @@ def _gather(position, dy, first, stride, starts, factors):  # type: ignore[no-un
 
 
 @jit
-def _weights_gradient(x, position, dy, first, last, dW, db):  # type: ignore[no-untyped-def]
+def _weights_gradient(x, position, dy, first, last, dW, db):
     """dW and db of the output channels first, ..., last - 1."""
     channels, kernel_height, kernel_width = dW.shape[1:]
     height, width = x.shape[2:]
@@ -160,7 +160,7 @@ def _weights_gradient(x, position, dy, first, last, dW, db):  # type: ignore[no-
                     dW[o, c, i, j] = sums[run * size + k % length]
 
 
-def _weights_gradient_driver(x, position, dy, blocks, dW, db):  # type: ignore[no-untyped-def]
+def _weights_gradient_driver(x, position, dy, blocks, dW, db):
     n_out = dW.shape[0]
     for block in numba.prange(blocks):
         first, last = block * n_out // blocks, (block + 1) * n_out // blocks
@@ -168,7 +168,7 @@ def _weights_gradient_driver(x, position, dy, blocks, dW, db):  # type: ignore[n
 
 
 @jit
-def _weight_runs(W):  # type: ignore[no-untyped-def]
+def _weight_runs(W):
     """W (out, in, kh, kw) as a flat (kh, out, kw * in), runs padded with zeros to whole vectors."""
     n_out, channels, kernel_height, kernel_width = W.shape
     runs = np.zeros((kernel_height, n_out, padded(kernel_width * channels, LANES)), W.dtype)
@@ -181,7 +181,7 @@ def _weight_runs(W):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _sort_by_position(position, dy, size, ends, starts, factors):  # type: ignore[no-untyped-def]
+def _sort_by_position(position, dy, size, ends, starts, factors):
     """List the gradients of an image by position, so that each patch is visited once.
 
     The list of position p ends before ends[p] and begins where that of p - 1 ends.
@@ -207,7 +207,7 @@ def _sort_by_position(position, dy, size, ends, starts, factors):  # type: ignor
 
 
 @jit
-def _input_gradient_image(position, dy, runs, kernel_height, kernel_width, dx):  # type: ignore[no-untyped-def]
+def _input_gradient_image(position, dy, runs, kernel_height, kernel_width, dx):
     channels, height, width = dx.shape
     n_out, size = dy.shape[0], padded(kernel_width * channels, LANES)
     starts, factors = np.empty(dy.size, np.uint64), np.empty(dy.size, dx.dtype)
@@ -231,7 +231,7 @@ def _input_gradient_image(position, dy, runs, kernel_height, kernel_width, dx): 
                 dx[c, r, q] = flat[(r * width + q) * channels + c]
 
 
-def _input_gradient_driver(position, dy, W, dx):  # type: ignore[no-untyped-def]
+def _input_gradient_driver(position, dy, W, dx):
     runs = _weight_runs(W)
     for i in numba.prange(dx.shape[0]):
         _input_gradient_image(position[i], dy[i], runs, W.shape[2], W.shape[3], dx[i])
@@ -252,5 +252,9 @@ def conv_pool2d_backward_weights(
 
 
 def conv_pool2d_backward_input(position: Array, dy: Array, W: Array, dx: Array) -> None:
-    """Fill dx (m, in, H, W). Cost O(dy.size in kh kw)."""
+    """Fill dx (m, in, H, W). Cost O(dy.size in kh kw).
+
+    (Where dy is NaN or infinite, up to seven more numbers of dx behind each row of the patch become
+    NaN: whole vectors are added.)
+    """
     _input_gradient.for_work(conv_work(dy, W))(position, dy, W, dx)

@@ -7,11 +7,13 @@ so both give the same bits.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -75,21 +77,34 @@ def disabled() -> bool:
     return bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 
 
-def jit(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+def jit(function: Any, **options: Any) -> Callable[..., Any]:
     """Compile lazily, without the GIL, cached on disk where a folder for that is writable."""
+    function = _renamed(function, f"_{SOURCES}")
     try:
         return numba.njit(nogil=True, cache=True, **options)(function)
     except RuntimeError:  # "no locator available": nowhere to write the cache
         return numba.njit(nogil=True, **options)(function)
 
 
+def _digest_of_sources() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+# Numba's cache of a kernel does not notice a change of a kernel in another file that it calls.
+SOURCES = _digest_of_sources()
+
+
 def _renamed(function: FunctionType, suffix: str) -> FunctionType:
-    """A copy under another name: Numba's cache tells functions, but not options, apart."""
+    """A copy under another name, by which Numba's cache knows it."""
     copy = FunctionType(
-        function.__code__, function.__globals__, function.__name__ + suffix, function.__defaults__
+        function.__code__, function.__globals__, function.__name__, function.__defaults__
     )
     copy.__qualname__ = function.__qualname__ + suffix
     copy.__module__ = function.__module__
+    copy.__doc__ = function.__doc__
     return copy
 
 
@@ -98,7 +113,7 @@ class Twins:
 
     def __init__(self, driver: Any) -> None:
         self.serial = jit(driver)
-        self.parallel = jit(_renamed(driver, "_parallel"), parallel=True)
+        self.parallel = jit(_renamed(driver, "_parallel"), parallel=True)  # options are no key
 
     def for_work(self, elements: int) -> Callable[..., Any]:
         """The form to call for work on this many elements."""
