@@ -24,16 +24,23 @@ from fastfood_np.backends.reference_convolution import (
 from fastfood_np.validation import Array
 
 
-def fwht(rows: Array) -> None:
-    """Replace each row of the C-contiguous array (m, d), d = 2^k, by its transform H row."""
-    m, d = rows.shape
+def fwht(x: Array, out: Array) -> None:
+    """Fill out (m, d), d = 2^k, with H x, row by row: C-contiguous, the same array or apart."""
+    m, d = x.shape
+    out[...] = x
     half = 1
     while half < d:
-        pairs = rows.reshape(m, d // (2 * half), 2, half)
+        pairs = out.reshape(m, d // (2 * half), 2, half)
         a, b = pairs[:, :, 0].copy(), pairs[:, :, 1].copy()
         pairs[:, :, 0] = a + b
         pairs[:, :, 1] = a - b
         half *= 2
+
+
+def _fwht(h: Array) -> None:
+    """Replace h (..., d) by H h."""
+    rows = h.reshape(-1, h.shape[-1])
+    fwht(rows, rows)
 
 
 def description() -> dict[str, str]:
@@ -51,11 +58,16 @@ def workers(count: int) -> AbstractContextManager[None]:
     return nullcontext()
 
 
+def vectors(form: str) -> AbstractContextManager[None]:
+    """NumPy chooses its vectors itself: `form` changes nothing."""
+    return nullcontext()
+
+
 def _h_G(x: Array, B: Array, perm: Array, keep: Array | None, keep_scale: float) -> Array:
     """Return h_G = Pi H B x (m, blocks, d_pad), after the dropout mask."""
     h = np.zeros((len(x), *B.shape), x.dtype)
     h[:, :, : x.shape[1]] = x[:, None] * B[:, : x.shape[1]]
-    fwht(h.reshape(-1, B.shape[1]))
+    _fwht(h)
     h = np.take_along_axis(h, perm[None], axis=2)
     return h if keep is None else h * keep * x.dtype.type(keep_scale)
 
@@ -69,17 +81,32 @@ def fastfood_forward(
     scale: float,
     keep: Array | None,
     keep_scale: float,
+    nonlinearity: str,
+    phase: Array | None,
     y: Array,
 ) -> None:
-    """Fill y (m, n_out) with c S H G Pi H B x for x (m, d_in).
+    """Fill y with a function of v = c S H G Pi H B x for x (m, d_in).
 
     S, G, B and perm have shape (blocks, d_pad), d_pad = 2^k >= d_in; x is padded with zeros and
     the outputs of all blocks are cut to n_out. `keep` (m, blocks, d_pad) is None or equation 7's
     mask on h_G, and what is kept is multiplied by `keep_scale`.
+
+    The nonlinearity is "none"; "relu"; "cos", which is cos(v + phase) with phase (n_out,); or
+    "cos_sin", with which y is (m, 2 n_out): first the cosines of v, then the sines.
     """
     h_S = G * _h_G(x, B, perm, keep, keep_scale)
-    fwht(h_S.reshape(-1, S.shape[1]))
-    y[...] = x.dtype.type(scale) * (S * h_S).reshape(len(x), S.size)[:, : y.shape[1]]
+    _fwht(h_S)
+    n_out = y.shape[1] // (2 if nonlinearity == "cos_sin" else 1)
+    v = x.dtype.type(scale) * (S * h_S).reshape(len(x), S.size)[:, :n_out]
+    if nonlinearity == "none":
+        y[...] = v
+    elif nonlinearity == "relu":
+        np.maximum(v, 0, out=y)
+    elif nonlinearity == "cos":
+        np.cos(v + phase, out=y)
+    else:
+        np.cos(v, out=y[:, :n_out])
+        np.sin(v, out=y[:, n_out:])
 
 
 def fastfood_backward(
@@ -101,20 +128,20 @@ def fastfood_backward(
     blocks, d_pad = S.shape
     h_G = _h_G(x, B, perm, keep, keep_scale)
     h_S = G * h_G
-    fwht(h_S.reshape(-1, d_pad))
+    _fwht(h_S)
     dy_padded = np.zeros((len(x), S.size), x.dtype)
     dy_padded[:, : dy.shape[1]] = x.dtype.type(scale) * dy
     dh = dy_padded.reshape(len(x), blocks, d_pad)
     dS[...] = (dh * h_S).sum(axis=0)
     dh = S * dh
-    fwht(dh.reshape(-1, d_pad))
+    _fwht(dh)
     dG[...] = (dh * h_G).sum(axis=0)
     dh = G * dh
     if keep is not None:
         dh = dh * keep * x.dtype.type(keep_scale)
     dh_Pi = np.empty_like(dh)
     np.put_along_axis(dh_Pi, perm[None], dh, axis=2)
-    fwht(dh_Pi.reshape(-1, d_pad))
+    _fwht(dh_Pi)
     d_in = x.shape[1]
     dB[...] = 0
     dB[:, :d_in] = (dh_Pi[:, :, :d_in] * x[:, None]).sum(axis=0)

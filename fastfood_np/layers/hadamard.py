@@ -39,6 +39,6 @@ class Hadamard(Layer):
 
     @staticmethod
     def _transform(x: Array, out: Array) -> Array:
-        out[...] = x
-        backends.select().fwht(out.reshape(-1, out.shape[-1]))
+        d = out.shape[-1]
+        backends.select().fwht(np.ascontiguousarray(x).reshape(-1, d), out.reshape(-1, d))
         return out

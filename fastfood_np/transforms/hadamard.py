@@ -149,11 +149,13 @@ def _transform(
 
     # Views with the transformed axis last. NumPy's assignment copes with any overlap of the two.
     source, target = source.swapaxes(axis, -1), out.swapaxes(axis, -1)
-    # The kernels want aligned, C-contiguous rows: the target's own memory where it is such.
+    # The kernels want aligned, C-contiguous rows, the same for input and output or quite apart.
     work = target if target.flags.carray else np.empty(target.shape, dtype)
-    work[...] = source
+    if not (source.flags.carray and source.dtype == dtype and _same_or_apart(source, work)):
+        work[...] = source
+        source = work
     with nullcontext() if threads is None else arithmetic.workers(threads):
-        arithmetic.fwht(work.reshape(-1, d))
+        arithmetic.fwht(source.reshape(-1, d), work.reshape(-1, d))
     if norm != "backward":
         work *= 1.0 / (d if norm == "forward" else math.sqrt(d))
     if ordering != "hadamard":
@@ -161,6 +163,11 @@ def _transform(
     elif work is not target:
         target[...] = work
     return out
+
+
+def _same_or_apart(source: Array, work: Array) -> bool:
+    """Whether two C-contiguous arrays of one shape are the same memory or do not overlap."""
+    return source.ctypes.data == work.ctypes.data or not np.may_share_memory(source, work)
 
 
 def _rows_in_order(ordering: str, d: int) -> npt.NDArray[np.intp]:

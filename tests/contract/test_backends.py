@@ -11,7 +11,7 @@ import pytest
 
 from fastfood_np import backends
 from fastfood_np.backends import cpu, reference, reference_convolution
-from fastfood_np.backends.cpu import jit
+from fastfood_np.backends.cpu import jit, kernel
 
 REFERENCE = {
     name: function
@@ -74,19 +74,27 @@ def fastfood_inputs(dtype, kind, m=37, d_in=5, n_out=19, d_pad=8, blocks=3, drop
 
 def run_fwht(backend, dtype, kind):
     rows = numbers(np.random.default_rng(1), (9, 32), dtype, kind)
-    backend.fwht(rows)
-    return [rows]
+    out = np.full_like(rows, np.nan)
+    backend.fwht(rows, out)
+    backend.fwht(rows, rows)
+    return [rows, out]
 
 
-def run_fastfood(backend, dtype, kind, **options):
+def run_fastfood(backend, dtype, kind, nonlinearities=("none", "relu"), **options):
     x, dy, factors = fastfood_inputs(dtype, kind, **options)
-    y, dx = np.full_like(dy, np.nan), np.full_like(x, np.nan)
+    dx = np.full_like(x, np.nan)
     grads = [np.full_like(factors[0], np.nan) for _ in range(3)]
-    backend.fastfood_forward(x, *factors, y)
+    results = []
+    phase = numbers(np.random.default_rng(12), dy.shape[1:], dtype, kind)
+    for nonlinearity in nonlinearities:
+        y = np.full((len(dy), dy.shape[1] * (1 + (nonlinearity == "cos_sin"))), np.nan, dtype)
+        given = phase if nonlinearity == "cos" else None
+        backend.fastfood_forward(x, *factors, nonlinearity, given, y)
+        results.append(y)
     backend.fastfood_backward(x, dy, *factors, dx, *grads)
     again = [np.full_like(factors[0], np.nan) for _ in range(3)]
     backend.fastfood_backward(x, dy, *factors, None, *again)
-    return [y, dx, *grads, *again]
+    return [*results, dx, *grads, *again]
 
 
 def run_fastfood_dropout(backend, dtype, kind):
@@ -149,7 +157,7 @@ def select_reference():
 def test_every_function_is_run():
     """A function that a backend gains must be added to `RUNS`."""
     source = "".join(inspect.getsource(run) for run in RUNS)
-    computing = set(REFERENCE) - {"description", "serial", "workers"}
+    computing = set(REFERENCE) - {"description", "serial", "vectors", "workers"}
     assert all(f"backend.{name}(" in source for name in computing)
 
 
@@ -177,22 +185,21 @@ def test_same_results(run, dtype):
 @both_dtypes
 @every_run
 def test_serial_and_parallel_bits(run, dtype, parallel):
-    chosen = []
-    original = jit.Twins.for_work
+    shared = []
+    original = kernel.Kernel.shared_out
 
-    def watched(twins, elements):
-        form = original(twins, elements)
-        chosen.append(form is twins.parallel)
-        return form
+    def watched(self, *arguments):
+        shared.append(self)
+        original(self, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jit.Twins, "for_work", watched)
+        patch.setattr(kernel.Kernel, "shared_out", watched)
         threaded = run(cpu, dtype, "normal")
-        assert all(chosen)
-        chosen.clear()
+        assert shared or run is run_sgd_step
+        shared.clear()
         with cpu.serial():
             alone = run(cpu, dtype, "normal")
-        assert not any(chosen)
+        assert not shared
     for ours, theirs in zip(threaded, alone, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -263,7 +270,7 @@ def test_layers_follow_using():
 
     calls = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reference, "fwht", lambda rows: calls.append(rows.shape))
+        patch.setattr(reference, "fwht", lambda x, out: calls.append(x.shape))
         with backends.using("reference"):
             Hadamard()(np.zeros((3, 4)))
     assert calls == [(3, 4)]

@@ -63,7 +63,7 @@ def test_enclosing_backend_is_used_unless_one_is_named(monkeypatch):
     used = []
     reference, cpu = backends.select("reference"), backends.select("cpu")
     for module in (reference, cpu):
-        monkeypatch.setattr(module, "fwht", lambda rows, m=module: used.append(m))
+        monkeypatch.setattr(module, "fwht", lambda x, out, m=module: used.append(m))
     with backends.using("reference"):
         fwht([1.0, 2.0])
         fwht([1.0, 2.0], backend="cpu")
@@ -277,7 +277,7 @@ def test_unaligned_out(rng, monkeypatch):
     cpu, aligned = backends.select("cpu"), []
     original = cpu.fwht
     monkeypatch.setattr(
-        cpu, "fwht", lambda rows: aligned.append(rows.flags.aligned) or original(rows)
+        cpu, "fwht", lambda x, out: aligned.append(out.flags.aligned) or original(x, out)
     )
     x = integers(rng, (2, 8))
     out = np.frombuffer(bytearray(1 + x.nbytes), np.float64, offset=1, count=x.size).reshape(2, 8)

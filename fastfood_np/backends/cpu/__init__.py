@@ -11,6 +11,7 @@ from fastfood_np.backends.cpu.host import description
 from fastfood_np.backends.cpu.jit import serial, workers
 from fastfood_np.backends.cpu.pointwise import sgd_step
 from fastfood_np.backends.cpu.pooling import max_pool2d, max_pool2d_backward
+from fastfood_np.backends.cpu.widths import vectors
 
 __all__ = [
     "conv_pool2d",
@@ -24,5 +25,6 @@ __all__ = [
     "max_pool2d_backward",
     "serial",
     "sgd_step",
+    "vectors",
     "workers",
 ]

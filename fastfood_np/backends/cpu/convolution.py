@@ -9,11 +9,11 @@ Every sum is taken in one fixed order, which no thread count and no batch size c
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from fastfood_np.backends.cpu.jit import Twins, jit
-from fastfood_np.backends.cpu.simd import LANES, load, multiply_add, store
+from fastfood_np.backends.cpu.jit import part
+from fastfood_np.backends.cpu.kernel import Kernel
+from fastfood_np.backends.cpu.simd import EIGHT, load, multiply_add, store
 from fastfood_np.validation import Array
 
 # Indices into flat arrays are unsigned: a signed one could be negative, which Numba would have to
@@ -21,17 +21,18 @@ from fastfood_np.validation import Array
 U = np.uint64
 
 
+LANES = len(EIGHT)
 # Channels in one block: two vectors.
 BLOCK = 2 * LANES
 
 
-@jit
+@part
 def padded(size, to):
     """The next multiple of `to`."""
     return (size + to - 1) // to * to
 
 
-@jit
+@part
 def _weight_blocks(W, lanes):
     """W (out, in, kh, kw), zeros up to `lanes` channels, as a flat (blocks, pixels, BLOCK)."""
     flat = W.reshape(W.shape[0], -1)
@@ -42,7 +43,7 @@ def _weight_blocks(W, lanes):
     return blocks.reshape(-1)
 
 
-@jit
+@part
 def _sum_starts(windows, pool, lanes):
     """Where the sums of pixel (i, c) of a row of windows start, as (pool, columns + 3).
 
@@ -59,7 +60,7 @@ def _sum_starts(windows, pool, lanes):
     return starts
 
 
-@jit
+@part
 def _patch_offsets(kernel, plane, width):
     """Where the pixels of a patch lie in a flat image, counted from the patch's first."""
     channels, height, columns = kernel
@@ -71,15 +72,15 @@ def _patch_offsets(kernel, plane, width):
     return offsets
 
 
-@jit
+@part
 def _convolve_four(image, pixels, offsets, weights, at, bias, o, sums, starts):
     """Set the sums of four outputs, channels o to o + BLOCK, to bias + weights * patch."""
     p0, p1, p2, p3 = pixels
-    a0 = a1 = a2 = a3 = load(bias, o)
-    b0 = b1 = b2 = b3 = load(bias, o + U(LANES))
+    a0 = a1 = a2 = a3 = load(EIGHT, bias, o)
+    b0 = b1 = b2 = b3 = load(EIGHT, bias, o + U(LANES))
     for t in range(offsets.size):
         k = offsets[t]
-        v, w = load(weights, at), load(weights, at + U(LANES))
+        v, w = load(EIGHT, weights, at), load(EIGHT, weights, at + U(LANES))
         at += U(BLOCK)
         x = image[p0 + k]
         a0, b0 = multiply_add(x, v, a0), multiply_add(x, w, b0)
@@ -101,7 +102,7 @@ def _convolve_four(image, pixels, offsets, weights, at, bias, o, sums, starts):
     store(sums, s3 + o, b3)
 
 
-@jit
+@part
 def _convolve_row(image, first, columns, offsets, weights, bias, sums, starts):
     """Convolve a row of patches, the first of which starts at pixel `first`, into `sums`."""
     last = U(first + columns - 1)
@@ -114,7 +115,7 @@ def _convolve_row(image, first, columns, offsets, weights, bias, sums, starts):
             _convolve_four(image, pixels, offsets, weights, at, bias, o, sums, rows)
 
 
-@jit
+@part
 def _pool_sums(sums, pool, width, where):
     """Make the first rows of `sums` the maxima, and `where` their places in their windows."""
     n = where.size
@@ -131,7 +132,7 @@ def _pool_sums(sums, pool, width, where):
             where[u] = before if stays else place
 
 
-@jit
+@part
 def _rectify(values, where):
     """ReLU; `where` becomes -1 where no gradient passes. NaN stays NaN."""
     zero = values.dtype.type(0)
@@ -141,7 +142,7 @@ def _rectify(values, where):
         where[e] = place if value > zero else -1
 
 
-@jit
+@part
 def _conv_pool_image(image, width, offsets, weights, bias, starts, pool, relu, y, position):
     n_out, rows, windows = y.shape
     lanes = bias.size
@@ -162,21 +163,21 @@ def _conv_pool_image(image, width, offsets, weights, bias, starts, pool, relu, y
                 position[o, p, q] = place if place < 0 else place + corner
 
 
-def _conv_pool_driver(x, W, b, pool, relu, y, position):
-    windows, width, lanes = y.shape[3], x.shape[3], padded(W.shape[0], BLOCK)
-    weights = _weight_blocks(W, lanes)
-    bias = np.zeros(lanes, W.dtype)
+def _conv_pool_images(lanes, x, W, b, pool, relu, y, position, team, first, last):
+    windows, width, channels = y.shape[3], x.shape[3], padded(W.shape[0], BLOCK)
+    weights = _weight_blocks(W, channels)
+    bias = np.zeros(channels, W.dtype)
     bias[: b.size] = b
     offsets = _patch_offsets(W.shape[1:], x.shape[2] * width, width)
-    starts = _sum_starts(windows, pool, lanes)
-    for i in numba.prange(x.shape[0]):
+    starts = _sum_starts(windows, pool, channels)
+    for i in range(first, last):
         image = x[i].reshape(-1)
         _conv_pool_image(
             image, width, offsets, weights, bias, starts, pool, relu, y[i], position[i]
         )
 
 
-_conv_pool = Twins(_conv_pool_driver)
+_conv_pool = Kernel(_conv_pool_images)
 
 
 def conv_work(outputs: Array, W: Array) -> int:
@@ -193,4 +194,4 @@ def conv_pool2d(
     ``pool = 1`` is the plain convolution. Cost O(m out OH OW in kh kw).
     """
     bias = np.zeros(len(W), W.dtype) if b is None else b
-    _conv_pool.for_work(conv_work(y, W))(x, W, bias, pool, relu, y, position)
+    _conv_pool(conv_work(y, W), len(x), EIGHT, x, W, bias, pool, relu, y, position)

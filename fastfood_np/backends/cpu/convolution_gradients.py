@@ -7,19 +7,19 @@ in a flat array.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from fastfood_np.backends.cpu.convolution import U, conv_work, padded
-from fastfood_np.backends.cpu.jit import Twins, jit
-from fastfood_np.backends.cpu.simd import LANES, add, load, multiply_add, store, zeros
+from fastfood_np.backends.cpu.convolution import LANES, U, conv_work, padded
+from fastfood_np.backends.cpu.jit import part
+from fastfood_np.backends.cpu.kernel import Kernel
+from fastfood_np.backends.cpu.simd import EIGHT, add, load, multiply_add, store, zeros
 from fastfood_np.validation import Array
 
 # Runs of pixels shorter than this are copied together before they are added.
 SHORT_RUN = 16
 
 
-@jit
+@part
 def _add_runs(rows, step, starts, factors, first, last, sums, at, at_step, size, runs):
     """Add factor times the `size` elements of `rows` from start on to sums[at:].
 
@@ -32,29 +32,32 @@ def _add_runs(rows, step, starts, factors, first, last, sums, at, at_step, size,
         shift, target = U(run * step), U(at + run * at_step)
         end = target + U(size)
         while target + U(4 * LANES) <= end:
-            a, b = load(sums, target), load(sums, target + U(LANES))
-            c, d = load(sums, target + U(2 * LANES)), load(sums, target + U(3 * LANES))
-            e = f = g = h = zeros(sums)
+            a, b = load(EIGHT, sums, target), load(EIGHT, sums, target + U(LANES))
+            c, d = (
+                load(EIGHT, sums, target + U(2 * LANES)),
+                load(EIGHT, sums, target + U(3 * LANES)),
+            )
+            e = f = g = h = zeros(EIGHT, sums)
             for pair in range(pairs):
                 i = U(first + 2 * pair)
                 s, factor = starts[i] + shift, factors[i]
-                a = multiply_add(factor, load(rows, s), a)
-                b = multiply_add(factor, load(rows, s + U(LANES)), b)
-                c = multiply_add(factor, load(rows, s + U(2 * LANES)), c)
-                d = multiply_add(factor, load(rows, s + U(3 * LANES)), d)
+                a = multiply_add(factor, load(EIGHT, rows, s), a)
+                b = multiply_add(factor, load(EIGHT, rows, s + U(LANES)), b)
+                c = multiply_add(factor, load(EIGHT, rows, s + U(2 * LANES)), c)
+                d = multiply_add(factor, load(EIGHT, rows, s + U(3 * LANES)), d)
                 i += U(1)
                 s, factor = starts[i] + shift, factors[i]
-                e = multiply_add(factor, load(rows, s), e)
-                f = multiply_add(factor, load(rows, s + U(LANES)), f)
-                g = multiply_add(factor, load(rows, s + U(2 * LANES)), g)
-                h = multiply_add(factor, load(rows, s + U(3 * LANES)), h)
+                e = multiply_add(factor, load(EIGHT, rows, s), e)
+                f = multiply_add(factor, load(EIGHT, rows, s + U(LANES)), f)
+                g = multiply_add(factor, load(EIGHT, rows, s + U(2 * LANES)), g)
+                h = multiply_add(factor, load(EIGHT, rows, s + U(3 * LANES)), h)
             if odd:
                 i = U(last - 1)
                 s, factor = starts[i] + shift, factors[i]
-                a = multiply_add(factor, load(rows, s), a)
-                b = multiply_add(factor, load(rows, s + U(LANES)), b)
-                c = multiply_add(factor, load(rows, s + U(2 * LANES)), c)
-                d = multiply_add(factor, load(rows, s + U(3 * LANES)), d)
+                a = multiply_add(factor, load(EIGHT, rows, s), a)
+                b = multiply_add(factor, load(EIGHT, rows, s + U(LANES)), b)
+                c = multiply_add(factor, load(EIGHT, rows, s + U(2 * LANES)), c)
+                d = multiply_add(factor, load(EIGHT, rows, s + U(3 * LANES)), d)
             store(sums, target, add(a, e))
             store(sums, target + U(LANES), add(b, f))
             store(sums, target + U(2 * LANES), add(c, g))
@@ -62,21 +65,21 @@ def _add_runs(rows, step, starts, factors, first, last, sums, at, at_step, size,
             target += U(4 * LANES)
             shift += U(4 * LANES)
         while target < end:
-            a, b = load(sums, target), zeros(sums)
+            a, b = load(EIGHT, sums, target), zeros(EIGHT, sums)
             for pair in range(pairs):
                 i = U(first + 2 * pair)
-                a = multiply_add(factors[i], load(rows, starts[i] + shift), a)
+                a = multiply_add(factors[i], load(EIGHT, rows, starts[i] + shift), a)
                 i += U(1)
-                b = multiply_add(factors[i], load(rows, starts[i] + shift), b)
+                b = multiply_add(factors[i], load(EIGHT, rows, starts[i] + shift), b)
             if odd:
                 i = U(last - 1)
-                a = multiply_add(factors[i], load(rows, starts[i] + shift), a)
+                a = multiply_add(factors[i], load(EIGHT, rows, starts[i] + shift), a)
             store(sums, target, add(a, b))
             target += U(LANES)
             shift += U(LANES)
 
 
-@jit
+@part
 def _channels_last(image, flat):
     """Copy an image (C, H, W) to a flat one (H, W, C): a patch is then kh contiguous runs."""
     channels, height, width = image.shape
@@ -86,7 +89,7 @@ def _channels_last(image, flat):
                 flat[(r * width + q) * channels + c] = image[c, r, q]
 
 
-@jit
+@part
 def _unfold(image, first, rows, kernel_height, kernel_width, stride, flat):
     """Copy the patches of some rows of an image, each to a run of its own, order (kh, kw, C)."""
     channels, _, width = image.shape
@@ -100,7 +103,7 @@ def _unfold(image, first, rows, kernel_height, kernel_width, stride, flat):
                         flat[U((r * width + q) * stride + k)] = row[q]
 
 
-@jit
+@part
 def _gather(position, dy, first, stride, starts, factors):
     """List the outputs that carry a gradient and where their patches start, `first` being 0.
 
@@ -117,8 +120,7 @@ def _gather(position, dy, first, stride, starts, factors):
     return n, total
 
 
-@jit
-def _weights_gradient(x, position, dy, first, last, dW, db):
+def _weights_gradient(lanes, x, position, dy, dW, db, team, first, last):
     """dW and db of the output channels first, ..., last - 1."""
     channels, kernel_height, kernel_width = dW.shape[1:]
     height, width = x.shape[2:]
@@ -160,14 +162,7 @@ def _weights_gradient(x, position, dy, first, last, dW, db):
                     dW[o, c, i, j] = sums[run * size + k % length]
 
 
-def _weights_gradient_driver(x, position, dy, blocks, dW, db):
-    n_out = dW.shape[0]
-    for block in numba.prange(blocks):
-        first, last = block * n_out // blocks, (block + 1) * n_out // blocks
-        _weights_gradient(x, position, dy, first, last, dW, db)
-
-
-@jit
+@part
 def _weight_runs(W):
     """W (out, in, kh, kw) as a flat (kh, out, kw * in), runs padded with zeros to whole vectors."""
     n_out, channels, kernel_height, kernel_width = W.shape
@@ -180,7 +175,7 @@ def _weight_runs(W):
     return runs.reshape(-1)
 
 
-@jit
+@part
 def _sort_by_position(position, dy, size, ends, starts, factors):
     """List the gradients of an image by position, so that each patch is visited once.
 
@@ -206,7 +201,7 @@ def _sort_by_position(position, dy, size, ends, starts, factors):
                 ends[p] += 1
 
 
-@jit
+@part
 def _input_gradient_image(position, dy, runs, kernel_height, kernel_width, dx):
     channels, height, width = dx.shape
     n_out, size = dy.shape[0], padded(kernel_width * channels, LANES)
@@ -231,24 +226,23 @@ def _input_gradient_image(position, dy, runs, kernel_height, kernel_width, dx):
                 dx[c, r, q] = flat[(r * width + q) * channels + c]
 
 
-def _input_gradient_driver(position, dy, W, dx):
+def _input_gradient_images(lanes, position, dy, W, dx, team, first, last):
     runs = _weight_runs(W)
-    for i in numba.prange(dx.shape[0]):
+    for i in range(first, last):
         _input_gradient_image(position[i], dy[i], runs, W.shape[2], W.shape[3], dx[i])
 
 
-_weights_gradients = Twins(_weights_gradient_driver)
-_input_gradient = Twins(_input_gradient_driver)
+_by_channels = Kernel(_weights_gradient)
+_by_images = Kernel(_input_gradient_images)
 
 
 def conv_pool2d_backward_weights(
     x: Array, position: Array, dy: Array, dW: Array, db: Array | None
 ) -> None:
     """Fill dW (out, in, kh, kw) and db (out,), summed over the batch. Cost O(dy.size in kh kw)."""
-    form = _weights_gradients.for_work(conv_work(dy, dW))
+    db = np.empty(len(dW), dW.dtype) if db is None else db
     # Each thread takes some of the output channels, over the whole batch: no sum is split.
-    blocks = 1 if form is _weights_gradients.serial else min(numba.get_num_threads(), len(dW))
-    form(x, position, dy, blocks, dW, np.empty(len(dW), dW.dtype) if db is None else db)
+    _by_channels(conv_work(dy, dW), len(dW), EIGHT, x, position, dy, dW, db)
 
 
 def conv_pool2d_backward_input(position: Array, dy: Array, W: Array, dx: Array) -> None:
@@ -257,4 +251,4 @@ def conv_pool2d_backward_input(position: Array, dy: Array, W: Array, dx: Array) 
     (Where dy is NaN or infinite, up to seven more numbers of dx behind each row of the patch become
     NaN: whole vectors are added.)
     """
-    _input_gradient.for_work(conv_work(dy, W))(position, dy, W, dx)
+    _by_images(conv_work(dy, W), len(dx), EIGHT, position, dy, W, dx)

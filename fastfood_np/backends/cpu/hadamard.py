@@ -1,69 +1,116 @@
-"""Walsh-Hadamard transform of rows, radix 4 in constant geometry (Pease's form).
-
-One stage transforms the two top bits of the index and rotates them to the bottom. After all
-stages each bit has been transformed and stands in its own place again: natural order out, and
-every stage reads four contiguous quarters and writes one contiguous row.
-"""
+"""Walsh-Hadamard transform of rows, blocked for the caches and split over threads."""
 
 from __future__ import annotations
 
-import numba
-import numpy as np
+from numba.extending import overload
 
-from fastfood_np.backends.cpu.jit import Twins, jit
+from fastfood_np.backends.cpu.hadamard_plain import BLOCK, fwht_rows
+from fastfood_np.backends.cpu.jit import disabled, goes_parallel, part
+from fastfood_np.backends.cpu.kernel import Kernel
+from fastfood_np.backends.cpu.passes import (
+    U,
+    first_pass,
+    radix_of,
+    strided_pass,
+    strided_passes,
+)
+from fastfood_np.backends.cpu.simd import EIGHT, FOUR, TWO, element_bytes, flat
+from fastfood_np.backends.cpu.widths import lanes
 from fastfood_np.validation import Array
 
-
-@jit
-def _stage_of_2(source, target):  # type: ignore[no-untyped-def]
-    half = source.size // 2
-    a, b = source[:half], source[half:]
-    for i in range(half):
-        target[2 * i] = a[i] + b[i]
-        target[2 * i + 1] = a[i] - b[i]
+# Blocks that stay in the first and in the second cache while their stages are taken, in bytes.
+NEAR, MIDDLE = 1 << 14, 1 << 18
+# Elements of a run that one thread takes of a stage beyond the blocks.
+COLUMNS = 1024
 
 
-@jit
-def _stage_of_4(source, target):  # type: ignore[no-untyped-def]
-    quarter = source.size // 4
-    a, b = source[:quarter], source[quarter : 2 * quarter]
-    c, d = source[2 * quarter : 3 * quarter], source[3 * quarter :]
-    for i in range(quarter):
-        ab, a_b = a[i] + b[i], a[i] - b[i]
-        cd, c_d = c[i] + d[i], c[i] - d[i]
-        target[4 * i] = ab + cd
-        target[4 * i + 1] = a_b + c_d
-        target[4 * i + 2] = ab - cd
-        target[4 * i + 3] = a_b - c_d
+@part
+def transform_block(lanes, source, target, start, stop, d):
+    """Take all stages below d of target[start:stop] = source[start:stop]."""
+    near = U(NEAR) // element_bytes(target)
+    for begin in range(start, stop, near):
+        end = min(stop, begin + near)
+        low = first_pass(lanes, source, target, begin, end, d)
+        strided_passes(lanes, target, begin, end, low, min(d, near))
+    strided_passes(lanes, target, start, stop, near, d)
 
 
-@jit
-def fwht_row(row, scratch):  # type: ignore[no-untyped-def]
-    """Replace the contiguous `row` (d,) by H row; `scratch` (d,) is overwritten."""
-    bits = 0
-    while (1 << bits) < row.size:
-        bits += 1
-    stages = (bits + 1) // 2
-    source, target = row, scratch
-    if stages % 2 == 1:  # so that the last stage writes into row
-        scratch[:] = row
-        source, target = scratch, row
-    if bits % 2 == 1:
-        _stage_of_2(source, target)
-        source, target = target, source
-    for _ in range(bits // 2):
-        _stage_of_4(source, target)
-        source, target = target, source
+def fwht_row(lanes, row):
+    """Replace the contiguous `row` (d,) by H row, within a kernel."""
+    if 0 < len(lanes) <= row.size:
+        transform_block(lanes, flat(row), flat(row), U(0), U(row.size), U(row.size))
+    else:
+        fwht_rows(row, row.size)
 
 
-def _fwht_driver(rows):  # type: ignore[no-untyped-def]
-    for i in numba.prange(rows.shape[0]):
-        fwht_row(rows[i], np.empty(rows.shape[1], rows.dtype))
+if not disabled():
+    # Vectors without lanes are no type: kernels without them must not compile the first branch.
+    @overload(fwht_row)
+    def _fwht_row(lanes, row):
+        if len(lanes) == 0:
+            return lambda lanes, row: fwht_rows(row, row.size)
+        return fwht_row
 
 
-_fwht = Twins(_fwht_driver)
+def _blocks(lanes, source, target, d, block, team, first, last):
+    """Take the stages below d and `block` of the blocks from `first` to `last`."""
+    d, block = min(U(d), U(block)), U(block)
+    for start in range(U(first) * block, min(U(last) * block, U(target.size)), block):
+        stop = min(U(target.size), start + block)
+        transform_block(lanes, flat(source), flat(target), start, stop, d)
 
 
-def fwht(rows: Array) -> None:
-    """Replace each row of the C-contiguous array (m, d), d = 2^k, by its transform H row."""
-    _fwht.for_work(rows.size)(rows)
+def _far_pass(lanes, target, radix, stride, team, first, last):
+    """Take the stages stride to stride * radix / 2 of the pieces from `first` to `last`.
+
+    A piece is `COLUMNS` elements of each run of `stride` elements in a group of `radix` runs.
+    """
+    stride, radix = U(stride), U(radix)
+    columns = min(U(COLUMNS), stride)
+    for piece in range(U(first), U(last)):
+        start, low = piece * columns // stride * stride * radix, piece * columns % stride
+        stop, high = start + stride * radix, low + columns
+        if radix == U(8):
+            strided_pass(lanes, EIGHT, flat(target), start, stop, stride, low, high)
+        elif radix == U(4):
+            strided_pass(lanes, FOUR, flat(target), start, stop, stride, low, high)
+        else:
+            strided_pass(lanes, TWO, flat(target), start, stop, stride, low, high)
+
+
+def _plain_blocks(lanes, source, target, d, block, team, first, last):
+    """Take all stages of the blocks from `first` to `last`, in plain loops."""
+    rows = target[first * block : last * block]
+    given = source[first * block : last * block]
+    for i in range(rows.size):
+        rows[i] = given[i]
+    fwht_rows(rows, d)
+
+
+_by_blocks = Kernel(_blocks)
+_by_pieces = Kernel(_far_pass)
+_by_plain_blocks = Kernel(_plain_blocks)
+
+
+def _block(size: int, d: int, itemsize: int) -> int:
+    """Return how many elements a thread transforms at a time, a multiple or a part of d."""
+    near, middle = NEAR // itemsize, MIDDLE // itemsize
+    if d <= near:
+        return near
+    return near if goes_parallel(size) and size < 8 * min(d, middle) else min(d, middle)
+
+
+def fwht(x: Array, out: Array) -> None:
+    """Fill out (m, d), d = 2^k, with H x, row by row: C-contiguous, the same array or apart."""
+    d, size = x.shape[1], x.size
+    source, target, vector = x.reshape(-1), out.reshape(-1), lanes(x.dtype)
+    if not 0 < len(vector) <= d:
+        block = max(d, BLOCK)
+        _by_plain_blocks(size, -(-size // block), (), source, target, d, block)
+        return
+    block = _block(size, d, x.itemsize)
+    _by_blocks(size, -(-size // block), vector, source, target, d, block)
+    while block < d:
+        radix = radix_of(block, d)
+        _by_pieces(size, size // (radix * min(COLUMNS, block)), vector, target, radix, block)
+        block *= radix

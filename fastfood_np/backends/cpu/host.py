@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 from llvmlite import binding
 
-from fastfood_np.backends.cpu import jit
+from fastfood_np.backends.cpu import jit, widths
 
 REPORTED_FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "neon", "sve")
 
@@ -16,6 +16,7 @@ def description() -> dict[str, str]:
     present = [name for name in REPORTED_FEATURES if features.get(name)]
     return {
         "processor (LLVM name)": binding.get_host_cpu_name(),
+        "vectors": widths.chosen(),
         "vector features": ", ".join(present) or "none of those known",
         "Numba threads": str(numba.get_num_threads()),
         "Numba threading layers tried": ", ".join(numba.config.THREADING_LAYER_PRIORITY),  # type: ignore[attr-defined]

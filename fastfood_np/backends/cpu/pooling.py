@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numba
-
-from fastfood_np.backends.cpu.jit import Twins, jit
+from fastfood_np.backends.cpu.jit import part
+from fastfood_np.backends.cpu.kernel import Kernel
 from fastfood_np.validation import Array
 
 
-@jit
-def _pool_plane(x, size, y, position):  # type: ignore[no-untyped-def]
+@part
+def _pool_plane(x, size, y, position):
     for p in range(y.shape[0]):
         for q in range(y.shape[1]):
             best = x[p * size, q * size]
@@ -25,28 +24,28 @@ def _pool_plane(x, size, y, position):  # type: ignore[no-untyped-def]
             position[p, q] = where
 
 
-def _max_pool_driver(x, size, y, position):  # type: ignore[no-untyped-def]
-    for i in numba.prange(x.shape[0]):
+def _pool(lanes, x, size, y, position, team, first, last):
+    for i in range(first, last):
         for c in range(x.shape[1]):
             _pool_plane(x[i, c], size, y[i, c], position[i, c])
 
 
-@jit
-def _spread_plane(position, dy, dx):  # type: ignore[no-untyped-def]
+@part
+def _spread_plane(position, dy, dx):
     for i in range(dx.size):
         dx[i] = 0
     for i in range(dy.size):
         dx[position[i]] = dy[i]
 
 
-def _max_pool_backward_driver(position, dy, dx):  # type: ignore[no-untyped-def]
-    for i in numba.prange(dx.shape[0]):
+def _spread(lanes, position, dy, dx, team, first, last):
+    for i in range(first, last):
         for c in range(dx.shape[1]):
             _spread_plane(position[i, c].reshape(-1), dy[i, c].reshape(-1), dx[i, c].reshape(-1))
 
 
-_max_pool = Twins(_max_pool_driver)
-_max_pool_backward = Twins(_max_pool_backward_driver)
+_pool_images = Kernel(_pool)
+_spread_images = Kernel(_spread)
 
 
 def max_pool2d(x: Array, size: int, y: Array, position: Array) -> None:
@@ -54,9 +53,9 @@ def max_pool2d(x: Array, size: int, y: Array, position: Array) -> None:
 
     The first maximum in scan order counts, and a NaN counts as the largest number.
     """
-    _max_pool.for_work(x.size)(x, size, y, position)
+    _pool_images(x.size, len(x), (), x, size, y, position)
 
 
 def max_pool2d_backward(position: Array, dy: Array, dx: Array) -> None:
     """Fill dx (m, C, H, W) with dy at the maxima and zero elsewhere."""
-    _max_pool_backward.for_work(dx.size)(position, dy, dx)
+    _spread_images(dx.size, len(dx), (), position, dy, dx)

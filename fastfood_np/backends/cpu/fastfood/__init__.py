@@ -1,0 +1,115 @@
+"""Fastfood: which kernel takes a batch, and the arguments as kernels want them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastfood_np.backends.cpu.fastfood import backward, forward, rows
+from fastfood_np.backends.cpu.fastfood.tiles import LINE, scratch_size
+from fastfood_np.backends.cpu.widths import Lanes, lanes
+from fastfood_np.validation import Array
+
+# A batch of fewer rows would leave a tile mostly empty.
+TILE_MIN_ROWS = 4
+# Gradients of S, G and B are summed over chunks of rows: multiples of a tile's 16, in a number that
+# depends on the batch alone, and so small that adding the chunks up costs little.
+CHUNK_ROWS, MOST_CHUNKS = 16, 64
+
+# What stands for an absent array: kernels ask for its size. (None would double their number.)
+_ABSENT: dict[Any, Array] = {np.dtype(t): np.empty((1, 0), t) for t in (np.float32, np.float64)}
+_NO_MASK = np.empty((1, 1, 0), np.uint8)
+
+
+def _takes_tiles(m: int, d_pad: int, vector: Lanes) -> bool:
+    return m >= TILE_MIN_ROWS and 0 < len(vector) <= d_pad
+
+
+def _scratch(teams: int, d_pad: int, dtype: Any) -> Array:
+    """Return uninitialised memory for each team, from the start of a line of the cache."""
+    row = scratch_size(d_pad, dtype.itemsize) * dtype.itemsize
+    memory = np.empty(teams * row + LINE, np.uint8)
+    skip = -memory.ctypes.data % LINE
+    return memory[skip : skip + teams * row].view(dtype).reshape(teams, -1)
+
+
+def fastfood_forward(
+    x: Array,
+    S: Array,
+    G: Array,
+    B: Array,
+    perm: Array,
+    scale: float,
+    keep: Array | None,
+    keep_scale: float,
+    nonlinearity: str,
+    phase: Array | None,
+    y: Array,
+) -> None:
+    """Fill y with a function of c S H G Pi H B x; see `backends.reference`."""
+    m, d_pad, dtype = len(x), S.shape[1], x.dtype
+    vector = lanes(dtype)
+    tiles = _takes_tiles(m, d_pad, vector)
+    kernel = (forward.by_tiles if tiles else rows.forward)[nonlinearity]
+    kernel(
+        m * S.size,
+        -(-m // (LINE // dtype.itemsize)) if tiles else m,
+        vector if d_pad >= len(vector) else (),
+        x,
+        S,
+        G,
+        B,
+        perm,
+        dtype.type(scale),
+        _NO_MASK if keep is None else keep.view(np.uint8),
+        dtype.type(keep_scale),
+        _ABSENT[dtype][0] if phase is None else phase,
+        y,
+        _scratch(kernel.teams(m * S.size), d_pad, dtype),
+    )
+
+
+def fastfood_backward(
+    x: Array,
+    dy: Array,
+    S: Array,
+    G: Array,
+    B: Array,
+    perm: Array,
+    scale: float,
+    keep: Array | None,
+    keep_scale: float,
+    dx: Array | None,
+    dS: Array,
+    dG: Array,
+    dB: Array,
+) -> None:
+    """Fill dx (unless None), dS, dG and dB from dy; see `backends.reference`."""
+    m, d_pad, dtype = len(x), S.shape[1], x.dtype
+    vector = lanes(dtype)
+    kernel = backward.by_tiles if _takes_tiles(m, d_pad, vector) else rows.backward
+    chunk_rows = CHUNK_ROWS * max(1, -(-m // (CHUNK_ROWS * MOST_CHUNKS)))
+    sums = np.empty((max(1, -(-m // chunk_rows)), 3, *S.shape), dtype)
+    kernel(
+        m * S.size,
+        len(sums),
+        vector if d_pad >= len(vector) else (),
+        x,
+        dy,
+        S,
+        G,
+        B,
+        perm,
+        dtype.type(scale),
+        _NO_MASK if keep is None else keep.view(np.uint8),
+        dtype.type(keep_scale),
+        _ABSENT[dtype] if dx is None else dx,
+        sums,
+        chunk_rows,
+        _scratch(kernel.teams(m * S.size), d_pad, dtype),
+    )
+    for grad, parts in zip((dS, dG, dB), sums.transpose(1, 0, 2, 3), strict=True):
+        grad[...] = parts[0]
+        for part in parts[1:]:
+            grad += part

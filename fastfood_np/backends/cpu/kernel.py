@@ -1,0 +1,105 @@
+"""Kernels: compiled functions over units of work, run by one thread or shared out among many.
+
+A kernel is a function ``f(lanes, *arguments, team, first, last)`` that does the units of work from
+`first` to `last`; `team` = 0, 1, ... is one of the threads and may have scratch memory of its own.
+Which thread does which units never changes a bit of the result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from fastfood_np.backends.cpu.jit import disabled, goes_parallel, jit, renamed
+
+
+@intrinsic
+def _call(
+    typing: Any, address: Any, lanes: Any, arguments: Any, team: Any, first: Any, last: Any
+) -> Any:
+    """Call the compiled function that lies at an address."""
+    kinds = (lanes, *arguments.types, team, first, last)
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        address, lanes, arguments, *numbers = values
+        convention = context.call_conv
+        pointer = convention.get_function_type(types.none, kinds).as_pointer()
+        function = builder.inttoptr(address, pointer)
+        unpacked = (lanes, *cgutils.unpack_tuple(builder, arguments), *numbers)  # type: ignore[no-untyped-call]
+        convention.call_function(builder, function, types.none, kinds, unpacked)
+        return context.get_dummy_value()
+
+    return types.none(address, lanes, arguments, team, first, last), generate
+
+
+def _shared_out(address, units, teams, lanes, arguments):  # type: ignore[no-untyped-def]
+    """Have each of the teams, which are threads, do its part of the units."""
+    for team in numba.prange(teams):
+        first, last = units * team // teams, units * (team + 1) // teams
+        part = np.int64(team), np.int64(first), np.int64(last)
+        _call(address, lanes, arguments, *part)  # type: ignore[call-arg]
+
+
+# Called by address, a kernel is compiled once for both ways, and not gone over again with the loop.
+_share_out = jit(_shared_out, parallel=True)
+
+
+_typeof: Any = numba.typeof
+
+
+def _kind(value: Any) -> Any:
+    """Return what, for one kernel, tells the type of an argument."""
+    if isinstance(value, np.ndarray):
+        return value.dtype, value.ndim, value.flags.num
+    return type(value)
+
+
+class Kernel:
+    """A function over units of work.
+
+    Parameters
+    ----------
+    function : ``f(lanes, *arguments, team, first, last)``, plain Python that Numba can compile
+    constants : values of its module's globals that are to be others in this kernel
+    """
+
+    def __init__(self, function: Any, **constants: Any) -> None:
+        suffix = "".join(f"_{name}_{len(value)}" for name, value in constants.items())
+        self.serial = jit(renamed(function, suffix, **constants))
+        self._addresses: dict[Any, int] = {}
+
+    def __call__(self, work: int, units: int, lanes: Any, *arguments: Any) -> None:
+        """Do all units; `work` is a number of elements, by which threads pay or do not."""
+        if goes_parallel(work):
+            self.shared_out(units, lanes, arguments)
+        else:
+            self.serial(lanes, *arguments, 0, 0, units)
+
+    def shared_out(self, units: int, lanes: Any, arguments: tuple[Any, ...]) -> None:
+        """Do all units on Numba's threads."""
+        teams = min(units, numba.get_num_threads())
+        if disabled():
+            for team in range(teams):
+                first, last = units * team // teams, units * (team + 1) // teams
+                self.serial(lanes, *arguments, team, first, last)
+        else:
+            _share_out(self._address(lanes, arguments), units, teams, lanes, arguments)
+
+    def teams(self, work: int) -> int:
+        """Return among how many threads so much work would be shared out."""
+        return numba.get_num_threads() if goes_parallel(work) else 1
+
+    def _address(self, lanes: Any, arguments: tuple[Any, ...]) -> int:
+        """Return where the code for arguments of these types lies."""
+        key = lanes, *map(_kind, arguments)
+        if key not in self._addresses:
+            signature = tuple(_typeof(value) for value in (lanes, *arguments, 0, 0, 0))
+            self.serial.compile(signature)
+            compiled = self.serial.overloads[signature]
+            name = compiled.fndesc.llvm_func_name
+            self._addresses[key] = compiled.library.get_pointer_to_function(name)
+        return self._addresses[key]
