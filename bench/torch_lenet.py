@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from optional import imported
+
 from fastfood_np.training.inputs import PIXEL_SCALE
 from fastfood_np.training.sgd import SGD
 
-try:
-    import torch
-except ImportError:
-    torch = None  # type: ignore[assignment]
+torch = imported("torch")
 
 
 class TorchLeNet:

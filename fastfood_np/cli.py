@@ -45,6 +45,10 @@ def parser() -> argparse.ArgumentParser:
     options.add_data_options(evaluate)
     options.add_threads(evaluate)
     evaluate.add_argument("--out", type=PATH, metavar="DIR", help="for the picture (MODEL's)")
+    bench = commands.add_parser(
+        "bench", help="run the benchmarks of a checkout, draw their figures"
+    )
+    options.add_bench_options(bench)
     commands.add_parser("verify", help="check the paper's equations numerically")
     commands.add_parser("info", help="versions, processor, threads, backends")
     return top
@@ -63,6 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _train(given, console)
         if command == "evaluate":
             return _evaluate(given, console)
+        if command == "bench":
+            return _bench(given, console)
         if command == "verify":
             return _verify(console)
         return _info(console)
@@ -137,12 +143,16 @@ def _output_folder(out: Path | None, resume: Path | None) -> Path:
     """Return the folder to write into; see that it can be written and holds no other run."""
     from fastfood_np.experiments.settings import SETTINGS_FILE
 
-    folder = out or resume or Path("runs") / f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}"
+    folder = out or resume or _dated_folder()
     other_run = resume is None or folder.resolve() != resume.resolve()
     if other_run and (folder / SETTINGS_FILE).exists():
         fail(f"argument --out: {folder} holds a run already; --resume {folder} goes on with it")
     _check_writable(folder, "--resume" if out is None and resume is not None else "--out")
     return folder
+
+
+def _dated_folder(prefix: str = "") -> Path:
+    return Path("runs") / f"{prefix}{datetime.datetime.now():%Y-%m-%d-%H%M%S}"
 
 
 def _check_writable(folder: Path, argument: str) -> None:
@@ -209,6 +219,34 @@ def _confusion_table(confusion: Any) -> Table:
     for digit, row in enumerate(confusion):
         table.add_row(str(digit), *(str(count) if count else "." for count in row))
     return table
+
+
+def _bench(given: dict[str, Any], console: Console) -> int:
+    from fastfood_np.experiments import benchmarks
+
+    folder = benchmarks.scripts_folder()
+    if folder is None:
+        fail("bench runs the scripts of a checkout of the repository, this is an installed package")
+    names = given.pop("only", options.BENCHMARKS)
+    out = given.pop("out", None) or _dated_folder("bench-")
+    ffht = given.get("ffht")
+    if ffht is not None and not ffht.is_file():
+        fail(f"argument --ffht: no such file: {ffht}")
+    _check_writable(out, "--out")
+    out.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for name in names:
+        console.rule(name)
+        sys.stdout.flush()  # before the script writes to the same place
+        code = benchmarks.run_script(folder, name, out, **given)
+        if code:
+            failed.append(f"bench_{name}.py failed (exit code {code})")
+    drawn = benchmarks.draw(names, out)
+    pictures = f" and pictures ({', '.join(path.name for path in drawn)})" * bool(drawn)
+    console.print(f"\nFigures{pictures} are in {out}.", soft_wrap=True)
+    for line in failed:
+        print(f"fastfood-np bench: error: {line}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _verify(console: Console) -> int:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from fastfood_np.validation import check_int, check_path, check_rate, check_real
 
 DATASETS = ("sample", "mnist", "fashion")
+BENCHMARKS = ("fwht", "fastfood", "lenet")
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,6 +55,16 @@ def whole(minimum: int, maximum: int | None = None) -> Any:
         return check_int(value, name, minimum=minimum, maximum=maximum)
 
     return _typed(int, "an integer", check)
+
+
+def _benchmarks(text: str) -> tuple[str, ...]:
+    """Some names of benchmarks, separated by commas, each once, in the order they run in."""
+    names = text.split(",")
+    if not set(names) <= set(BENCHMARKS):
+        raise argparse.ArgumentTypeError(
+            f"must be some of {', '.join(BENCHMARKS)}, separated by commas, got {text!r}"
+        )
+    return tuple(name for name in BENCHMARKS if name in names)
 
 
 POSITIVE = _typed(float, "a number", lambda value, name: check_real(value, name, above=0.0))
@@ -126,3 +137,21 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     add_threads(parser)
     parser.add_argument("--out", type=PATH, metavar="DIR", help="runs/<date-time>")
     parser.add_argument("--resume", type=PATH, metavar="DIR", help="go on with the run in DIR")
+
+
+def add_bench_options(parser: argparse.ArgumentParser) -> None:
+    """Which benchmarks are run, how long, against whom, and where to write."""
+    parser.add_argument("--smoke", action="store_true", help="tiny and quick: do they still run?")
+    parser.add_argument(
+        "--turns", type=whole(1), metavar="N", help="timed turns of each contender (15)"
+    )
+    parser.add_argument(
+        "--only", type=_benchmarks, metavar="NAMES", help="some of fwht,fastfood,lenet (all)"
+    )
+    parser.add_argument(
+        "--ffht",
+        type=PATH,
+        metavar="LIB",
+        help="a native FFHT to compare fwht with; bench_fwht.py --help says how to build it",
+    )
+    parser.add_argument("--out", type=PATH, metavar="DIR", help="runs/bench-<date-time>")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import math
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 COLOURS = ("#1f4e79", "#d1652b", "#3a7d44", "#7b4b94", "#8a6d3b", "#5f6b73")
+GREY = "#8a939b"
 
 
 def figure(width: float, height: float) -> Figure:
@@ -112,3 +116,217 @@ def mistakes(
         axes.imshow(image, cmap="gray_r", interpolation="nearest")
         axes.set_title(f"{label}, taken for {predicted}\n({100 * sure:.0f} % sure)", fontsize=7)
     return drawing
+
+
+class Bars(NamedTuple):
+    """Bars side by side: the label below them, a ratio for each name, and what is aimed at."""
+
+    label: str
+    ratios: Mapping[str, float]
+    target: float | None
+
+
+def speedup_bars(
+    panels: Mapping[str, Sequence[Bars]],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    target: str = "target",
+) -> Figure:
+    """Draw ratios as bars, a panel for each of `panels`; black lines mark the `target`.
+
+    Where a ratio is large the axis is logarithmic, and bars start at 1: down means slower.
+    """
+    drawing, grid = _grid(len(panels), title)
+    names = _names(bars.ratios for groups in panels.values() for bars in groups)
+    colours, width = _colours(["ours", *names]), 0.8 / max(1, len(names))
+    for axes, (panel, groups) in zip(grid, panels.items(), strict=False):
+        targets = {i: bars.target for i, bars in enumerate(groups) if bars.target is not None}
+        ratios = [*targets.values(), *(r for bars in groups for r in bars.ratios.values())]
+        logarithmic = max(ratios, default=1) > 8
+        bottom = 1 if logarithmic else 0
+        for offset, name in enumerate(names):
+            heights = {
+                i + (offset + 0.5) * width - 0.4: bars.ratios[name] - bottom
+                for i, bars in enumerate(groups)
+                if name in bars.ratios
+            }
+            axes.bar(
+                list(heights),
+                list(heights.values()),
+                0.92 * width,
+                bottom,
+                color=colours[name],
+                label=name,
+            )
+        axes.axhline(1, color=GREY, linewidth=1)
+        axes.hlines(
+            list(targets.values()),
+            [i - 0.44 for i in targets],
+            [i + 0.44 for i in targets],
+            color="black",
+            linewidth=2,
+            label=target,
+        )
+        if logarithmic:
+            axes.set_yscale("log")
+            axes.set_ylim(0.8 * min(*ratios, 1), 1.5 * max(ratios))
+            _plain_numbers(axes.yaxis)
+        axes.set_xticks(range(len(groups)), [bars.label for bars in groups], fontsize=8)
+        tidy(axes, xlabel, ylabel, panel)
+        axes.grid(False, axis="x")
+    _common_legend(drawing, grid, last=target)
+    return drawing
+
+
+def times_by_length(
+    panels: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]], title: str, floor: str
+) -> Figure:
+    """Draw times against lengths, both logarithmic, a panel for each of `panels`.
+
+    Parameters
+    ----------
+    panels : for each title and each name, (d, ns per element) pairs; the first name stands out
+    title : of the whole picture
+    floor : the name that is drawn as a limit, not as a contender
+    """
+    drawing, grid = _grid(len(panels), title)
+    names = _names(panels.values())
+    colours = _colours([name for name in names if name != floor]) | {floor: GREY}
+    for axes, (panel, curves) in zip(grid, panels.items(), strict=False):
+        for name, points in curves.items():
+            axes.plot(
+                [d for d, _ in points],
+                [nanoseconds for _, nanoseconds in points],
+                "--" if name == floor else "o-",
+                color=colours[name],
+                markersize=3.5,
+                linewidth=2.4 if name == names[0] else 1.4,
+                zorder=3 if name == names[0] else 2,
+                label=name,
+            )
+        lengths = sorted({d for points in curves.values() for d, _ in points})
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xticks(lengths, [length_label(d) for d in lengths], fontsize=8)
+        axes.set_xticks([], minor=True)
+        _plain_numbers(axes.yaxis)
+        tidy(axes, "length d", "ns per element", panel)
+    _common_legend(drawing, grid)
+    return drawing
+
+
+def length_label(d: int) -> str:
+    """Return `d` in digits, a long one as a power of two.
+
+    >>> length_label(4096), length_label(65536)
+    ('4096', '$2^{16}$')
+    """
+    return str(d) if d < 1 << 16 else f"$2^{{{d.bit_length() - 1}}}$"
+
+
+class Roofline(NamedTuple):
+    """The two roofs of a machine, and what is below them.
+
+    `points` holds, for each name, (flop per byte, GFLOP/s) pairs.
+    """
+
+    gb_per_s: float
+    gflop_per_s: float
+    points: Mapping[str, Sequence[tuple[float, float]]]
+
+
+def roofline(panels: Mapping[str, Roofline], title: str) -> Figure:
+    """Draw arithmetic speed against arithmetic intensity below both roofs, panel by panel."""
+    drawing, grid = _grid(len(panels), title)
+    colours = _colours(_names(panel.points for panel in panels.values()))
+    for axes, (panel, (gb_per_s, gflop_per_s, points)) in zip(grid, panels.items(), strict=False):
+        places = [(x, y) for series in points.values() for x, y in series]
+        ridge = gflop_per_s / gb_per_s
+        left = min([ridge / 16, *(x / 2 for x, _ in places)])
+        right = max([ridge * 8, *(x * 3 for x, _ in places)])
+        lowest = min([left * gb_per_s, *(y / 2 for _, y in places)])
+        axes.plot([left, ridge, right], [left * gb_per_s, gflop_per_s, gflop_per_s], color=GREY)
+        for i, (name, series) in enumerate(points.items()):
+            axes.plot(
+                [x for x, _ in series],
+                [y for _, y in series],
+                "os^Dv"[i % 5],
+                color=colours[name],
+                markersize=5,
+                label=name,
+            )
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(left, right)
+        axes.set_ylim(lowest, 2.5 * gflop_per_s)
+        axes.text(
+            ridge * 1.5,
+            1.12 * gflop_per_s,
+            f"arithmetic: the best sgemm, {gflop_per_s:.0f} GFLOP/s",
+            fontsize=8,
+        )
+        start, above = left * (ridge / left) ** 0.05, 1.3
+        axes.text(
+            start,
+            above * start * gb_per_s,
+            f"memory: streaming, {gb_per_s:.0f} GB/s",
+            rotation=math.degrees(math.atan(above * gb_per_s)),
+            rotation_mode="anchor",
+            transform_rotates_text=True,
+            fontsize=8,
+        )
+        _plain_numbers(axes.xaxis, steps=(1,))
+        _plain_numbers(axes.yaxis)
+        tidy(axes, "flop per byte moved", "GFLOP/s", panel)
+    _common_legend(drawing, grid)
+    return drawing
+
+
+def _grid(count: int, title: str) -> tuple[Figure, list[Any]]:
+    """Return a figure with `count` panels, two in a row, and its axes."""
+    columns = min(2, max(1, count))
+    rows = -(-max(1, count) // columns)
+    drawing = figure(5.6 * columns, 3.7 * rows + 0.8)
+    drawing.suptitle(
+        textwrap.fill(title, 52 * columns), x=0.01, ha="left", fontsize=12, fontweight="bold"
+    )
+    grid = list(drawing.subplots(rows, columns, squeeze=False).flat)
+    for axes in grid[count:]:
+        axes.set_axis_off()
+    return drawing, grid
+
+
+def _names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return all keys, each once, in the order in which they appear."""
+    return list(dict.fromkeys(name for mapping in mappings for name in mapping))
+
+
+def _colours(names: Sequence[str]) -> dict[str, str]:
+    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+
+
+def _plain_numbers(axis: Any, steps: tuple[int, ...] = (1, 2, 5)) -> None:
+    """Write a logarithmic axis's numbers as 0.5, 1, 2, not as powers of ten."""
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_tick_params(which="both", labelsize=8)
+
+
+def _common_legend(drawing: Figure, grid: Sequence[Any], last: str = "") -> None:
+    """Put one legend for all panels below them."""
+    entries: dict[str, Any] = {}
+    for axes in grid:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    if last in entries:
+        entries[last] = entries.pop(last)
+    if entries:
+        drawing.legend(
+            entries.values(),
+            entries.keys(),
+            loc="outside lower center",
+            ncols=3 if max(map(len, entries)) > 24 else 6,
+            frameon=False,
+        )

@@ -556,6 +556,27 @@ COMMANDS: list[tuple[str, Callable[[Place], Any], tuple[str, ...], str]] = [
         (*EVALUATE, "--out", "{file}/x"),
         r"--out: \S*file must be a folder",
     ),
+    # Benchmarks.
+    (
+        "unknown benchmark",
+        nothing,
+        ("bench", "--only", "fwht,circulant"),
+        r"--only: must be some of fwht, fastfood, lenet, separated by commas, got 'fwht,circulant'",
+    ),
+    ("no benchmark", nothing, ("bench", "--only", ""), r"argument --only: must be some of fwht"),
+    ("no turns", nothing, ("bench", "--turns", "0"), r"--turns: must be at least 1, got 0"),
+    (
+        "no library",
+        nothing,
+        ("bench", "--ffht", "{nowhere}"),
+        r"argument --ffht: no such file: \S*nowhere",
+    ),
+    (
+        "figures below a file",
+        nothing,
+        ("bench", "--out", "{file}/x"),
+        r"argument --out: \S*file must be a folder, but is a file",
+    ),
     # Runs to go on with.
     (
         "a file for a run",

@@ -206,9 +206,10 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ((), ("train", "evaluate", "verify", "info")),
+        ((), ("train", "evaluate", "bench", "verify", "info")),
         (("train",), ("--resume", "--conv-relu", "--val-fraction", "--fixed", "--clip-norm")),
         (("evaluate",), ("MODEL", "--data", "--out")),
+        (("bench",), ("--smoke", "--turns", "--only", "--ffht", "--out")),
         (("verify",), ("usage: fastfood-np verify",)),
         (("info",), ("usage: fastfood-np info",)),
     ],

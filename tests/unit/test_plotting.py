@@ -64,3 +64,93 @@ def test_mistakes(count: int) -> None:
         assert axes.get_title() == "3, taken for 5\n(100 % sure)"
     pixels = drawn(picture)
     assert pixels.shape[0] > 150 and pixels.std() > 0.001
+
+
+def curves_and_floor() -> dict[str, list[tuple[int, float]]]:
+    lengths = (16, 1024, 1 << 20)
+    return {
+        "ours": [(d, 0.1) for d in lengths],
+        "theirs": [(d, 0.3) for d in lengths],
+        "dense": [(16, 1.0), (1024, 40.0)],
+        "floor": [(d, 0.09) for d in lengths],
+    }
+
+
+def test_times_by_length() -> None:
+    picture = plotting.times_by_length(
+        {"one": curves_and_floor(), "two": curves_and_floor()}, "Times", "floor"
+    )
+    assert picture.get_suptitle() == "Times"
+    assert [axes.get_title(loc="left") for axes in picture.axes] == ["one", "two"]
+    axes = picture.axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    ours, theirs, dense, floor = axes.lines
+    np.testing.assert_array_equal(ours.get_xydata(), curves_and_floor()["ours"])
+    assert ours.get_linewidth() > theirs.get_linewidth() == dense.get_linewidth()
+    assert floor.get_linestyle() == "--" and floor.get_color() == plotting.GREY
+    assert len({line.get_color() for line in axes.lines}) == 4
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["16", "1024", "$2^{20}$"]
+    (legend,) = picture.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["ours", "theirs", "dense", "floor"]
+    assert drawn(picture).std() > 0.01
+
+
+@pytest.mark.parametrize("largest", [2.5, 90.0])
+def test_speedup_bars(largest: float) -> None:
+    groups = [
+        plotting.Bars("64", {"a": 0.5, "b": 1.5}, None),
+        plotting.Bars("256", {"a": largest}, 2.0),
+    ]
+    picture = plotting.speedup_bars({"one": groups}, "Ratios", "length d", "their time / ours")
+    (axes,) = picture.axes
+    assert axes.get_yscale() == ("log" if largest > 8 else "linear")
+    tops = [bar.get_y() + bar.get_height() for bar in axes.patches]
+    assert tops == pytest.approx([0.5, largest, 1.5])
+    left = [bar.get_x() for bar in axes.patches]
+    assert -0.5 < left[0] < left[2] < 0.5 < left[1] < 1.5
+    (aims,) = axes.collections
+    ((start, end),) = aims.get_segments()
+    assert start[0] < 1 < end[0] and start[1] == end[1] == 2.0
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["64", "256"]
+    (legend,) = picture.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b", "target"]
+    low, high = axes.get_ylim()
+    assert low < 0.5 and high > largest
+    assert drawn(picture).std() > 0.01
+
+
+def test_roofline() -> None:
+    places = {"fwht": [(0.5, 20.0), (2.5, 40.0)], "sgemm": [(90.0, 200.0)]}
+    roofs = plotting.Roofline(50.0, 200.0, places)
+    picture = plotting.roofline({"1 thread": roofs, "2 threads": roofs}, "Roofs")
+    left, right = picture.axes
+    roof, fwht, sgemm = left.lines
+    (start, low), ridge, (_, peak) = roof.get_xydata()
+    assert low == pytest.approx(50.0 * start)
+    assert ridge.tolist() == [4.0, 200.0] and peak == 200.0
+    np.testing.assert_array_equal(fwht.get_xydata(), [(0.5, 20.0), (2.5, 40.0)])
+    assert sgemm.get_color() != fwht.get_color() and right.get_title(loc="left") == "2 threads"
+    texts = " ".join(text.get_text() for text in left.texts)
+    assert "50 GB/s" in texts and "200 GFLOP/s" in texts
+    for x, y in [*fwht.get_xydata(), *sgemm.get_xydata()]:
+        assert left.get_xlim()[0] < x < left.get_xlim()[1]
+        assert left.get_ylim()[0] < y < left.get_ylim()[1]
+    assert drawn(picture).std() > 0.01
+
+
+def test_pictures_of_nothing() -> None:
+    for picture in (
+        plotting.times_by_length({}, "", "floor"),
+        plotting.speedup_bars({}, "", "", ""),
+        plotting.speedup_bars({"none": []}, "", "", ""),
+        plotting.roofline({}, ""),
+    ):
+        assert drawn(picture).ndim == 3
+
+
+def test_more_names_than_colours() -> None:
+    names = [f"peer {i}" for i in range(10)]
+    picture = plotting.speedup_bars(
+        {"one": [plotting.Bars("64", dict.fromkeys(names, 2.0), 1.0)]}, "", "", ""
+    )
+    assert len(picture.axes[0].patches) == 10 and drawn(picture).std() > 0.01

@@ -1,0 +1,66 @@
+"""How much memory a Fastfood forward takes beyond X and Y: a part of `bench_fastfood`.
+
+    python bench/forward_memory.py ROWS D THREADS
+
+A process of its own, because the maximal resident size only ever grows. It prints the bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import sys
+from pathlib import Path
+
+import numpy as np
+from harness import threads
+
+from fastfood_np.layers import Fastfood
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+WARM_UP_ROWS = 64
+
+
+def maximal_resident_bytes() -> int:
+    """Return the largest resident size of this process so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def give_back_freed_memory() -> None:
+    """Have glibc return what was freed, lest the warm-up's scratch hide that of the forward."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def forget_the_maximum() -> None:
+    """Let the maximum be the present size again, where the system (Linux) can."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def growth(m: int, d: int) -> int:
+    """Return by how much a forward of (m, d) raises the maximum, less the size of Y."""
+    layer = Fastfood(d, d, rng=0)
+    x = np.empty((m, d), np.float32)
+    x[:WARM_UP_ROWS] = 1
+    layer.forward(x[:WARM_UP_ROWS], cache={})
+    give_back_freed_memory()
+    x[...] = 1
+    forget_the_maximum()
+    before = maximal_resident_bytes()
+    y, _ = layer.forward(x, cache={})
+    return maximal_resident_bytes() - before - y.nbytes
+
+
+if __name__ == "__main__":
+    rows, length, count = map(int, sys.argv[1:])
+    if resource is None:
+        sys.exit("this system does not tell the maximal resident size")
+    with threads(count):
+        print(max(0, growth(rows, length)))  # the system counts in steps of some pages

@@ -1,0 +1,85 @@
+"""Reports like those of the benchmarks, with round figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MACHINE = {"cpu": "A Processor", "vectors": "avx2"}
+
+
+def figures(nanoseconds: float, intensity: float | None = None) -> dict[str, float]:
+    """Return a contender's entry; its memory rate is 1 GB/s at 8 ns."""
+    entry = {"ns_per_element": nanoseconds, "gb_per_s": 8 / nanoseconds}
+    if intensity is not None:
+        entry |= {"flop_per_byte": intensity, "gflop_per_s": intensity * 8 / nanoseconds}
+    return entry
+
+
+def fwht_report(peers: tuple[str, ...] = ("fht-cpu", "FFHT")) -> dict[str, Any]:
+    """Two lengths, two forms, one and two threads; each peer takes 3 ns, we 1 and 2 ns."""
+    rows = [
+        {
+            "what": "fwht",
+            "dtype": "float32",
+            "m": 2**20 // d,
+            "d": d,
+            "threads": threads,
+            "vectors": form,
+            "contenders": {
+                "fwht": figures(ours, 0.5),
+                "floor": figures(0.5),
+                "dense": figures(9.0, 90.0),
+                **{peer: figures(3.0, 0.5) for peer in peers},
+            },
+            "speedups": dict.fromkeys(peers, 3.0 / ours),
+            "target": 1.25 if d == 1024 and form == "avx2" else None,
+        }
+        for threads in (1, 2)
+        for d in (16, 1024)
+        for form, ours in (("avx2", 1.0), ("plain", 2.0))
+    ]
+    overhead = {"what": "call overhead", "dtype": "float32", "threads": 1, "target": 3.0}
+    return {"benchmark": "fwht", "machine": MACHINE, "rows": [*rows, overhead]}
+
+
+def fastfood_report(kernels: tuple[str, ...] = ("openblas Haswell",)) -> dict[str, Any]:
+    """One length, both directions, one and two threads; the second kernel is twice as fast."""
+    rows = [
+        {
+            "what": what,
+            "dtype": "float32",
+            "m": 1024,
+            "d": d,
+            "threads": threads,
+            "blas": kernel,
+            "contenders": {
+                "fastfood": figures(1.0, 3.0),
+                "floor": figures(0.5),
+                "dense": figures(40.0 / (1 + i), 100.0),
+                "torch": figures(30.0, 100.0),
+            },
+            "speedups": {"dense": 40.0 / (1 + i), "torch": 30.0},
+            "target": 18.0,
+        }
+        for i, kernel in enumerate(kernels)
+        for what in ("forward", "backward")
+        for d in (512, 1024)
+        for threads in (1, 2)
+    ]
+    crossover = {"what": "crossover", "dtype": "float32", "threads": 1, "speedups": {"8": 0.5}}
+    return {"benchmark": "fastfood", "machine": MACHINE, "rows": [*rows, crossover]}
+
+
+def lenet_report() -> dict[str, Any]:
+    """One and two threads."""
+    rows = [
+        {
+            "what": "training step",
+            "threads": threads,
+            "speedups": {"lenet": 1.2, "fried": 1.4},
+            "targets": {"lenet": 1.0, "fried": 1.3},
+        }
+        for threads in (1, 2)
+    ]
+    differences = {"largest_loss_difference": 1e-7}
+    return {"benchmark": "lenet", "machine": MACHINE, "rows": [differences, *rows]}
