@@ -89,7 +89,9 @@ class Work:
         features = np.empty((self.m, 2 * self.d), np.float32)
 
         def run() -> None:
-            transforms.fastfood(x, factors, scale=layer.scale, nonlinearity="cos_sin", out=features)
+            transforms.fastfood_transform(
+                x, factors, scale=layer.scale, nonlinearity="cos_sin", out=features
+            )
 
         contender = Contender(
             run, lambda: touch(x, features), moved=float(x.nbytes + features.nbytes)

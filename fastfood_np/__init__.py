@@ -10,9 +10,19 @@ array([10., -2., -4.,  0.])
 """
 
 from fastfood_np import kernels, layers, models
-from fastfood_np.transforms import fwht, ifwht
+from fastfood_np.precompile import warmup
+from fastfood_np.transforms import draw_fastfood, fastfood_transform, fwht, ifwht
 
-__all__ = ["fwht", "ifwht", "kernels", "layers", "models"]
+__all__ = [
+    "draw_fastfood",
+    "fastfood_transform",
+    "fwht",
+    "ifwht",
+    "kernels",
+    "layers",
+    "models",
+    "warmup",
+]
 
 
 def __getattr__(name: str) -> str:

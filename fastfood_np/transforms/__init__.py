@@ -1,5 +1,14 @@
 """Linear maps with nothing to train."""
 
+from fastfood_np.transforms.fastfood import FastfoodFactors, draw_fastfood, fastfood_matrix
+from fastfood_np.transforms.fastfood_transform import fastfood_transform
 from fastfood_np.transforms.hadamard import fwht, ifwht
 
-__all__ = ["fwht", "ifwht"]
+__all__ = [
+    "FastfoodFactors",
+    "draw_fastfood",
+    "fastfood_matrix",
+    "fastfood_transform",
+    "fwht",
+    "ifwht",
+]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from contextlib import nullcontext
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastfood_np import backends
+from fastfood_np.transforms.arguments import check_out, check_workers, result_dtype
 from fastfood_np.validation import Array, check_choice, check_int
 
 NORMS = ("backward", "ortho", "forward")
@@ -136,22 +135,23 @@ def _transform(
     backend: str | None,
 ) -> Array:
     check_choice(ordering, "ordering", ORDERINGS)
-    threads = None if workers is None else _check_workers(workers)
+    threads = None if workers is None else check_workers(workers)
     source = np.asarray(x)
-    dtype = _result_dtype(source.dtype)
+    dtype = result_dtype(source.dtype)
     axis = _check_axis(axis, source.ndim)
     d = _check_length(source.shape[axis], axis)
     arithmetic = backends.select(backend)
     if out is None:
         out = np.empty(source.shape, dtype)
     else:
-        _check_out(out, source.shape, dtype)
+        check_out(out, source.shape, dtype)
 
     # Views with the transformed axis last. NumPy's assignment copes with any overlap of the two.
     source, target = source.swapaxes(axis, -1), out.swapaxes(axis, -1)
     # The kernels want aligned, C-contiguous rows, the same for input and output or quite apart.
     work = target if target.flags.carray else np.empty(target.shape, dtype)
-    if not (source.flags.carray and source.dtype == dtype and _same_or_apart(source, work)):
+    ready = source.flags.c_contiguous and source.flags.aligned and source.dtype == dtype
+    if not (ready and _same_or_apart(source, work)):
         work[...] = source
         source = work
     with nullcontext() if threads is None else arithmetic.workers(threads):
@@ -183,20 +183,6 @@ def _rows_in_order(ordering: str, d: int) -> npt.NDArray[np.intp]:
     return rows
 
 
-def _result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return float32 or float64, the dtype in which an array of `dtype` is transformed."""
-    if dtype.kind in "biu":
-        return np.dtype(np.float64)
-    # By size, so that long double is refused only where it is longer than double.
-    if dtype.kind == "f" and dtype.itemsize <= 8:
-        return np.dtype(np.float64 if dtype.itemsize == 8 else np.float32)
-    hint = "; transform the real and the imaginary part apart" if dtype.kind == "c" else ""
-    raise TypeError(
-        "x must hold float32 or float64 (or bool, integers or float16, which are converted), "
-        f"got {dtype}{hint}"
-    )
-
-
 def _check_axis(axis: int, ndim: int) -> int:
     """Return `axis` counted from the front."""
     axis = check_int(axis, "axis")
@@ -216,25 +202,3 @@ def _check_length(d: int, axis: int) -> int:
             f"append zeros up to {longer} if that is what you want"
         )
     return d
-
-
-def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Raise unless `out` can take a result of this shape and dtype."""
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
-    if out.dtype != dtype:
-        raise TypeError(f"out must have the result's dtype {dtype}, got {out.dtype}")
-    if out.shape != shape:
-        raise ValueError(f"out must have x's shape {shape}, got {out.shape}")
-    if not out.flags.writeable:
-        raise ValueError("out must be writable, got a read-only array")
-
-
-def _check_workers(workers: Any) -> int:
-    """Return the number of threads that `workers` stands for, with scipy.fft's rules."""
-    count, cpus = check_int(workers, "workers"), os.cpu_count() or 1
-    if count == 0:
-        raise ValueError("workers must not be zero: give None for all of Numba's threads")
-    if count < -cpus:
-        raise ValueError(f"workers must be at least {-cpus} on this machine, got {count}")
-    return count if count > 0 else count + 1 + cpus

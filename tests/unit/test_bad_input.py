@@ -148,7 +148,7 @@ CALLS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
         "out's shape",
         lambda: fwht(ZEROS, out=np.zeros((8, 2), np.float32)),
         ValueError,
-        r"out must have x's shape \(2, 8\), got \(8, 2\)",
+        r"out must have the result's shape \(2, 8\), got \(8, 2\)",
     ),
     (
         "out's dtype",

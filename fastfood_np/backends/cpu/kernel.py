@@ -15,6 +15,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from fastfood_np.backends.cpu.jit import disabled, goes_parallel, jit, renamed
+from fastfood_np.validation import Array
 
 
 @intrinsic
@@ -58,6 +59,26 @@ def _kind(value: Any) -> Any:
     return type(value)
 
 
+class _Writable:
+    """A read-only array, about which NumPy is told that it may be written."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        address = array.__array_interface__["data"][0]
+        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
+
+
+def _of_usual_type(value: Any) -> Any:
+    """Return the same memory as an array of the type that kernels have been compiled for.
+
+    To Numba, a read-only array is of a type of its own. (No kernel writes into an argument that
+    its caller may not write into.)
+    """
+    if isinstance(value, np.ndarray) and not value.flags.writeable:
+        return np.asarray(_Writable(value))
+    return value
+
+
 class Kernel:
     """A function over units of work.
 
@@ -74,6 +95,7 @@ class Kernel:
 
     def __call__(self, work: int, units: int, lanes: Any, *arguments: Any) -> None:
         """Do all units; `work` is a number of elements, by which threads pay or do not."""
+        arguments = tuple(map(_of_usual_type, arguments))
         if goes_parallel(work):
             self.shared_out(units, lanes, arguments)
         else:
