@@ -4,7 +4,7 @@
 
 All results are checked against a float64 reference before they are timed. "x floor" is our time
 over that of a streaming pass over the same bytes; the other ratios are a peer's time over ours.
-Targets are meant against the faster peer (in the plain form: against FFHT).
+Targets are meant against the faster peer (in the portable form: against FFHT).
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ LONGEST_DENSE = 1024  # beyond, a dense product takes seconds
 CHECKED_ELEMENTS = 1 << 18
 PATTERN = 1 << 12  # short enough to be read from the first cache while data are refilled
 
-FORMS = ("avx512", "avx2", "plain")
+FORMS = ("avx512", "avx2", "portable")
 PEERS = ("fht-cpu", "FFHT")
 RATIOS = (*PEERS, "dense")
 
 
 def target(dtype: str, d: int, form: str) -> float | None:
-    """Return the speed-up aimed at against the faster peer, in the plain form against FFHT."""
+    """Return the speed-up aimed at against the faster peer, in the portable form against FFHT."""
     if form == "avx512":
         if dtype == "float64":
             return 2.0 if 1024 <= d <= 16384 else 1.25
@@ -142,7 +142,7 @@ def measure(
     others = {name: measured[name] for name in measured if name not in forms}
     for form in forms:
         speedups = {name: timings.ratio(name, form) for name in others if name != FLOOR}
-        judged = PEERS if form != "plain" else PEERS[1:]
+        judged = PEERS if form != "portable" else PEERS[1:]
         slower_than_us = [speedups[name] for name in judged if name in speedups]
         title = f"fwht, {source.dtype}, d = {d}, {form}, {in_threads(count)}"
         aim = target(source.dtype.name, d, form)

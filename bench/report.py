@@ -37,7 +37,7 @@ def cpu_name() -> str:
 
 
 def natural_vectors() -> str:
-    """Return which vectors this processor has: avx512, avx2 or plain."""
+    """Return which vectors this processor has: avx512, avx2 or portable."""
     return cpu.description()["vectors"]
 
 

@@ -36,7 +36,7 @@ def fwht_report(peers: tuple[str, ...] = ("fht-cpu", "FFHT")) -> dict[str, Any]:
         }
         for threads in (1, 2)
         for d in (16, 1024)
-        for form, ours in (("avx2", 1.0), ("plain", 2.0))
+        for form, ours in (("avx2", 1.0), ("portable", 2.0))
     ]
     overhead = {"what": "call overhead", "dtype": "float32", "threads": 1, "target": 3.0}
     return {"benchmark": "fwht", "machine": MACHINE, "rows": [*rows, overhead]}

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from numba.extending import overload
-
-from fastfood_np.backends.cpu.hadamard_plain import BLOCK, fwht_rows
-from fastfood_np.backends.cpu.jit import disabled, goes_parallel, part
+from fastfood_np.backends.cpu.jit import goes_parallel, part
 from fastfood_np.backends.cpu.kernel import Kernel
 from fastfood_np.backends.cpu.passes import (
     U,
@@ -35,21 +32,10 @@ def transform_block(lanes, source, target, start, stop, d):
     strided_passes(lanes, target, start, stop, near, d)
 
 
+@part
 def fwht_row(lanes, row):
-    """Replace the contiguous `row` (d,) by H row, within a kernel."""
-    if 0 < len(lanes) <= row.size:
-        transform_block(lanes, flat(row), flat(row), U(0), U(row.size), U(row.size))
-    else:
-        fwht_rows(row, row.size)
-
-
-if not disabled():
-    # Vectors without lanes are no type: kernels without them must not compile the first branch.
-    @overload(fwht_row)
-    def _fwht_row(lanes, row):
-        if len(lanes) == 0:
-            return lambda lanes, row: fwht_rows(row, row.size)
-        return fwht_row
+    """Replace the contiguous `row` (d,), d >= len(lanes), by H row, within a kernel."""
+    transform_block(lanes, flat(row), flat(row), U(0), U(row.size), U(row.size))
 
 
 def _blocks(lanes, source, target, d, block, team, first, last):
@@ -78,18 +64,8 @@ def _far_pass(lanes, target, radix, stride, team, first, last):
             strided_pass(lanes, TWO, flat(target), start, stop, stride, low, high)
 
 
-def _plain_blocks(lanes, source, target, d, block, team, first, last):
-    """Take all stages of the blocks from `first` to `last`, in plain loops."""
-    rows = target[first * block : last * block]
-    given = source[first * block : last * block]
-    for i in range(rows.size):
-        rows[i] = given[i]
-    fwht_rows(rows, d)
-
-
 _by_blocks = Kernel(_blocks)
 _by_pieces = Kernel(_far_pass)
-_by_plain_blocks = Kernel(_plain_blocks)
 
 
 def _block(size: int, d: int, itemsize: int) -> int:
@@ -103,11 +79,7 @@ def _block(size: int, d: int, itemsize: int) -> int:
 def fwht(x: Array, out: Array) -> None:
     """Fill out (m, d), d = 2^k, with H x, row by row: C-contiguous, the same array or apart."""
     d, size = x.shape[1], x.size
-    source, target, vector = x.reshape(-1), out.reshape(-1), lanes(x.dtype)
-    if not 0 < len(vector) <= d:
-        block = max(d, BLOCK)
-        _by_plain_blocks(size, -(-size // block), (), source, target, d, block)
-        return
+    source, target, vector = x.reshape(-1), out.reshape(-1), lanes(x.dtype, d)
     block = _block(size, d, x.itemsize)
     _by_blocks(size, -(-size // block), vector, source, target, d, block)
     while block < d:

@@ -401,20 +401,19 @@ def butterflies(typing: Any, vectors: Any) -> Any:
 @intrinsic
 def butterflies_within(typing: Any, vectors: Any) -> Any:
     """Return H times each vector: (x + y, x - y) of its elements 1, 2, 4, ... apart."""
-    lanes, bits = vectors.dtype.lanes, vectors.dtype.dtype.bitwidth
+    lanes = vectors.dtype.lanes
 
     def operation(builder: Any, v: list[Any]) -> list[Any]:
-        kind = v[0].type
-        multiply_and_add = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.v{lanes}f{bits}"
-        )
-        half = 1
+        half, exact = 1, ("contract",)  # a multiplication by +-1: fused where the processor can
         while half < lanes:
-            # Partners, and then one exact multiplication by +-1 with the addition.
             partner = [i ^ half for i in range(lanes)]
-            signs = ir.Constant(kind, [-1.0 if i & half else 1.0 for i in range(lanes)])
+            signs = ir.Constant(v[0].type, [-1.0 if i & half else 1.0 for i in range(lanes)])
             v = [
-                builder.call(multiply_and_add, [x, signs, _shuffled(builder, x, x, partner)])
+                builder.fadd(
+                    builder.fmul(x, signs, flags=exact),
+                    _shuffled(builder, x, x, partner),
+                    flags=exact,
+                )
                 for x in v
             ]
             half *= 2
@@ -427,7 +426,7 @@ def butterflies_within(typing: Any, vectors: Any) -> Any:
 def transpose(typing: Any, vectors: Any) -> Any:
     """Return the columns of a square matrix of which the vectors are the rows."""
     lanes = vectors.dtype.lanes
-    block = 128 // vectors.dtype.dtype.bitwidth  # what processors shuffle at once
+    block = min(lanes, 128 // vectors.dtype.dtype.bitwidth)  # what processors shuffle at once
 
     def picked(builder: Any, x: Any, y: Any, size: int, parity: int) -> Any:
         """Pieces of that size and parity, all of x, then all of y."""

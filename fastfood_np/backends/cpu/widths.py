@@ -1,8 +1,9 @@
 """How wide the vectors of the kernels are: what the processor has, or what was asked for.
 
-``avx512``: 64 bytes, ``avx2``: 32 bytes, ``plain``: no vectors, the portable form that is used on
-every other processor. The environment variable FASTFOOD_NP_VECTORS or the context manager
-`vectors` force one of them; a wider form than the processor's also works, in several registers.
+``avx512``: 64 bytes, ``avx2``: 32 bytes, ``portable``: 16 bytes, which nearly every processor has
+(SSE2, NEON) and LLVM can do without on any other. The environment variable FASTFOOD_NP_VECTORS or
+the context manager `vectors` force one of them; a wider form than the processor's also works, in
+several registers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from llvmlite import binding
 from fastfood_np.validation import check_choice
 
 VARIABLE = "FASTFOOD_NP_VECTORS"
-BYTES = {"avx512": 64, "avx2": 32, "plain": 0}
+BYTES = {"avx512": 64, "avx2": 32, "portable": 16}
 NEEDED = {"avx512": ("avx512f", "avx512dq", "avx512vl"), "avx2": ("avx2", "fma")}
 
 Lanes = tuple[None, ...]
@@ -28,7 +29,7 @@ def _natural() -> str:
     """Return the widest form that this processor has registers for."""
     features = binding.get_host_cpu_features()
     fitting = (name for name, needed in NEEDED.items() if all(map(features.get, needed)))
-    return next(fitting, "plain")
+    return next(fitting, "portable")
 
 
 def _asked_for() -> str:
@@ -48,7 +49,7 @@ _LANES: dict[tuple[str, int], Lanes] = {
 
 @contextmanager
 def vectors(form: str) -> Iterator[None]:
-    """Make kernels called within the block take this form: "avx512", "avx2" or "plain"."""
+    """Make kernels called within the block take this form: "avx512", "avx2" or "portable"."""
     token = _forced.set(check_choice(form, "form", tuple(BYTES)))
     try:
         yield
@@ -61,6 +62,6 @@ def chosen() -> str:
     return _forced.get() or _OF_PROCESS
 
 
-def lanes(dtype: Any) -> Lanes:
-    """Return the lanes of a vector of that dtype: so many Nones, and none in the plain form."""
-    return _LANES[chosen(), dtype.itemsize]
+def lanes(dtype: Any, d: int) -> Lanes:
+    """Return the lanes of a vector of that dtype, at most d of them: so many Nones."""
+    return _LANES[chosen(), dtype.itemsize][:d]

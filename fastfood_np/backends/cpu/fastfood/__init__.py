@@ -8,7 +8,7 @@ import numpy as np
 
 from fastfood_np.backends.cpu.fastfood import backward, forward, rows
 from fastfood_np.backends.cpu.fastfood.tiles import LINE, scratch_size
-from fastfood_np.backends.cpu.widths import Lanes, lanes
+from fastfood_np.backends.cpu.widths import lanes
 from fastfood_np.validation import Array
 
 # A batch of fewer rows would leave a tile mostly empty.
@@ -20,10 +20,6 @@ CHUNK_ROWS, MOST_CHUNKS = 16, 64
 # What stands for an absent array: kernels ask for its size. (None would double their number.)
 _ABSENT: dict[Any, Array] = {np.dtype(t): np.empty((1, 0), t) for t in (np.float32, np.float64)}
 _NO_MASK = np.empty((1, 1, 0), np.uint8)
-
-
-def _takes_tiles(m: int, d_pad: int, vector: Lanes) -> bool:
-    return m >= TILE_MIN_ROWS and 0 < len(vector) <= d_pad
 
 
 def _scratch(teams: int, d_pad: int, dtype: Any) -> Array:
@@ -49,13 +45,12 @@ def fastfood_forward(
 ) -> None:
     """Fill y with a function of c S H G Pi H B x; see `backends.reference`."""
     m, d_pad, dtype = len(x), S.shape[1], x.dtype
-    vector = lanes(dtype)
-    tiles = _takes_tiles(m, d_pad, vector)
+    tiles = m >= TILE_MIN_ROWS
     kernel = (forward.by_tiles if tiles else rows.forward)[nonlinearity]
     kernel(
         m * S.size,
         -(-m // (LINE // dtype.itemsize)) if tiles else m,
-        vector if d_pad >= len(vector) else (),
+        lanes(dtype, d_pad),
         x,
         S,
         G,
@@ -87,14 +82,13 @@ def fastfood_backward(
 ) -> None:
     """Fill dx (unless None), dS, dG and dB from dy; see `backends.reference`."""
     m, d_pad, dtype = len(x), S.shape[1], x.dtype
-    vector = lanes(dtype)
-    kernel = backward.by_tiles if _takes_tiles(m, d_pad, vector) else rows.backward
+    kernel = backward.by_tiles if m >= TILE_MIN_ROWS else rows.backward
     chunk_rows = CHUNK_ROWS * max(1, -(-m // (CHUNK_ROWS * MOST_CHUNKS)))
     sums = np.empty((max(1, -(-m // chunk_rows)), 3, *S.shape), dtype)
     kernel(
         m * S.size,
         len(sums),
-        vector if d_pad >= len(vector) else (),
+        lanes(dtype, d_pad),
         x,
         dy,
         S,
