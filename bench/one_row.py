@@ -34,7 +34,7 @@ def _repeated(lanes: Any, row: Any, times: int) -> None:
 
 def repeat_kernel(rows: Any, times: int) -> None:
     """Transform the one row `times` times in place, serially, in compiled code."""
-    _repeated(lanes(rows.dtype), rows[0], times)
+    _repeated(lanes(rows.dtype, rows.shape[1]), rows[0], times)
 
 
 def one_row_rows(
@@ -127,7 +127,7 @@ def _overhead(calls: int, turns: int) -> dict[str, Any]:
 
     def call() -> None:
         for _ in range(calls):
-            fwht(zeros, out=zeros, workers=1)
+            fwht(zeros, out=zeros)
 
     contenders = {
         "call": Contender(call),

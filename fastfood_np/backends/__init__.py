@@ -21,6 +21,7 @@ from fastfood_np.validation import check_choice
 
 NAMES = ("cpu", "reference")
 
+_imported: dict[str, ModuleType] = {}
 _requested: ContextVar[str] = ContextVar("fastfood_np_backend", default="cpu")
 
 
@@ -30,7 +31,9 @@ def select(backend: str | None = None) -> ModuleType:
     Imported on first use, so that importing the package does not import Numba.
     """
     name = _requested.get() if backend is None else check_choice(backend, "backend", NAMES)
-    return importlib.import_module(f"fastfood_np.backends.{name}")
+    if name not in _imported:
+        _imported[name] = importlib.import_module(f"fastfood_np.backends.{name}")
+    return _imported[name]
 
 
 @contextmanager

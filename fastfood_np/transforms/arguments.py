@@ -9,6 +9,8 @@ import numpy as np
 
 from fastfood_np.validation import check_int
 
+CPUS = os.cpu_count() or 1  # to ask costs more than a short transform
+
 
 def result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return float32 or float64, the dtype in which an array of `dtype` is transformed."""
@@ -38,9 +40,9 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 
 def check_workers(workers: Any) -> int:
     """Return the number of threads that `workers` stands for, with scipy.fft's rules."""
-    count, cpus = check_int(workers, "workers"), os.cpu_count() or 1
+    count = check_int(workers, "workers")
     if count == 0:
         raise ValueError("workers must not be zero: give None for all of Numba's threads")
-    if count < -cpus:
-        raise ValueError(f"workers must be at least {-cpus} on this machine, got {count}")
-    return count if count > 0 else count + 1 + cpus
+    if count < -CPUS:
+        raise ValueError(f"workers must be at least {-CPUS} on this machine, got {count}")
+    return count if count > 0 else count + 1 + CPUS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 
 import numpy as np
 import numpy.typing as npt
@@ -146,16 +145,22 @@ def _transform(
     else:
         check_out(out, source.shape, dtype)
 
-    # Views with the transformed axis last. NumPy's assignment copes with any overlap of the two.
-    source, target = source.swapaxes(axis, -1), out.swapaxes(axis, -1)
+    same = out is source
+    target = out
+    if axis != source.ndim - 1:  # views with the transformed axis last
+        source, target = source.swapaxes(axis, -1), out.swapaxes(axis, -1)
     # The kernels want aligned, C-contiguous rows, the same for input and output or quite apart.
     work = target if target.flags.carray else np.empty(target.shape, dtype)
-    ready = source.flags.c_contiguous and source.flags.aligned and source.dtype == dtype
-    if not (ready and _same_or_apart(source, work)):
-        work[...] = source
+    usual = source.flags.c_contiguous and source.flags.aligned and source.dtype == dtype
+    if not (usual and (same or _same_or_apart(source, work))):
+        work[...] = source  # copes with any overlap
         source = work
-    with nullcontext() if threads is None else arithmetic.workers(threads):
-        arithmetic.fwht(source.reshape(-1, d), work.reshape(-1, d))
+    rows = source.reshape(-1, d), work.reshape(-1, d)
+    if threads is None:
+        arithmetic.fwht(*rows)
+    else:
+        with arithmetic.workers(threads):
+            arithmetic.fwht(*rows)
     if norm != "backward":
         work *= 1.0 / (d if norm == "forward" else math.sqrt(d))
     if ordering != "hadamard":
@@ -167,7 +172,7 @@ def _transform(
 
 def _same_or_apart(source: Array, work: Array) -> bool:
     """Whether two C-contiguous arrays of one shape are the same memory or do not overlap."""
-    return source.ctypes.data == work.ctypes.data or not np.may_share_memory(source, work)
+    return not np.may_share_memory(source, work) or source.ctypes.data == work.ctypes.data
 
 
 def _rows_in_order(ordering: str, d: int) -> npt.NDArray[np.intp]:

@@ -158,7 +158,7 @@ def test_times_of_fwht() -> None:
         "dense": [[16, 9], [1024, 9]],
         "fht-cpu": [[16, 3], [1024, 3]],
         "FFHT": [[16, 3], [1024, 3]],
-        "fwht, plain": [[16, 2], [1024, 2]],
+        "fwht, portable": [[16, 2], [1024, 2]],
     }
     assert "1,048,576" in figure.get_suptitle() and "A Processor" in figure.get_suptitle()
 

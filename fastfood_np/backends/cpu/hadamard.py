@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastfood_np.backends.cpu.jit import goes_parallel, part
-from fastfood_np.backends.cpu.kernel import Kernel
+from fastfood_np.backends.cpu.kernel import Kernel, usual
 from fastfood_np.backends.cpu.passes import (
     U,
     first_pass,
@@ -79,7 +79,7 @@ def _block(size: int, d: int, itemsize: int) -> int:
 def fwht(x: Array, out: Array) -> None:
     """Fill out (m, d), d = 2^k, with H x, row by row: C-contiguous, the same array or apart."""
     d, size = x.shape[1], x.size
-    source, target, vector = x.reshape(-1), out.reshape(-1), lanes(x.dtype, d)
+    source, target, vector = usual(x).reshape(-1), out.reshape(-1), lanes(x.dtype, d)
     block = _block(size, d, x.itemsize)
     _by_blocks(size, -(-size // block), vector, source, target, d, block)
     while block < d:

@@ -68,15 +68,12 @@ class _Writable:
         self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
 
 
-def _of_usual_type(value: Any) -> Any:
+def usual(array: Array) -> Array:
     """Return the same memory as an array of the type that kernels have been compiled for.
 
-    To Numba, a read-only array is of a type of its own. (No kernel writes into an argument that
-    its caller may not write into.)
+    To Numba, a read-only array is of a type of its own. (No kernel writes into its inputs.)
     """
-    if isinstance(value, np.ndarray) and not value.flags.writeable:
-        return np.asarray(_Writable(value))
-    return value
+    return array if array.flags.writeable else np.asarray(_Writable(array))
 
 
 class Kernel:
@@ -95,7 +92,6 @@ class Kernel:
 
     def __call__(self, work: int, units: int, lanes: Any, *arguments: Any) -> None:
         """Do all units; `work` is a number of elements, by which threads pay or do not."""
-        arguments = tuple(map(_of_usual_type, arguments))
         if goes_parallel(work):
             self.shared_out(units, lanes, arguments)
         else:

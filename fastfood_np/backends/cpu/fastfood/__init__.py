@@ -8,6 +8,7 @@ import numpy as np
 
 from fastfood_np.backends.cpu.fastfood import backward, forward, rows
 from fastfood_np.backends.cpu.fastfood.tiles import LINE, scratch_size
+from fastfood_np.backends.cpu.kernel import usual
 from fastfood_np.backends.cpu.widths import lanes
 from fastfood_np.validation import Array
 
@@ -51,15 +52,11 @@ def fastfood_forward(
         m * S.size,
         -(-m // (LINE // dtype.itemsize)) if tiles else m,
         lanes(dtype, d_pad),
-        x,
-        S,
-        G,
-        B,
-        perm,
+        *map(usual, (x, S, G, B, perm)),
         dtype.type(scale),
-        _NO_MASK if keep is None else keep.view(np.uint8),
+        _NO_MASK if keep is None else usual(keep.view(np.uint8)),
         dtype.type(keep_scale),
-        _ABSENT[dtype][0] if phase is None else phase,
+        _ABSENT[dtype][0] if phase is None else usual(phase),
         y,
         _scratch(kernel.teams(m * S.size), d_pad, dtype),
     )
@@ -89,14 +86,9 @@ def fastfood_backward(
         m * S.size,
         len(sums),
         lanes(dtype, d_pad),
-        x,
-        dy,
-        S,
-        G,
-        B,
-        perm,
+        *map(usual, (x, dy, S, G, B, perm)),
         dtype.type(scale),
-        _NO_MASK if keep is None else keep.view(np.uint8),
+        _NO_MASK if keep is None else usual(keep.view(np.uint8)),
         dtype.type(keep_scale),
         _ABSENT[dtype] if dx is None else dx,
         sums,
