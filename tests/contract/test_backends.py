@@ -11,7 +11,7 @@ import pytest
 
 from fastfood_np import backends
 from fastfood_np.backends import cpu, reference, reference_convolution
-from fastfood_np.backends.cpu import jit, kernel
+from fastfood_np.backends.cpu import jit, kernel, widths
 
 REFERENCE = {
     name: function
@@ -204,35 +204,20 @@ def test_serial_and_parallel_bits(run, dtype, parallel):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@both_dtypes
+@pytest.mark.parametrize("backend", (cpu, reference), ids=("cpu", "reference"))
+def test_vectors_change_no_bits_on_whole_numbers(backend, dtype):
+    # Compiling Fastfood in each form takes a minute, and its errors are tested in each form anyway.
+    for run in (run_fwht, run_fastfood, run_fastfood_dropout) if jit.disabled() else (run_fwht,):
+        expected = run(reference, dtype, INTEGERS)
+        for form in widths.BYTES:
+            with backend.vectors(form):
+                results = run(backend, dtype, INTEGERS)
+            for ours, theirs in zip(results, expected, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+
+
 # ------------------------------------------------------------------------ who is chosen
-
-
-def test_serial_ends_with_its_block_and_binds_one_thread(parallel):
-    assert jit.goes_parallel(1)
-    with cpu.serial():
-        assert not jit.goes_parallel(1 << 30)
-        with cpu.serial():
-            pass
-        assert not jit.goes_parallel(1 << 30)
-    assert jit.goes_parallel(1)
-
-
-def test_small_work_and_other_threads_are_serial():
-    assert not jit.goes_parallel(jit.PARALLEL_MIN_ELEMENTS - 1)
-    answers = []
-    thread = threading.Thread(target=lambda: answers.append(jit.goes_parallel(1 << 30)))
-    thread.start()
-    thread.join()
-    assert answers == [False]
-
-
-def test_workers_bounds_the_threads(parallel):
-    before = jit.goes_parallel(1)
-    with cpu.workers(1):
-        assert not jit.goes_parallel(1 << 30)
-    with cpu.workers(10_000):
-        assert jit.goes_parallel(1)
-    assert jit.goes_parallel(1) == before
 
 
 def test_using():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
@@ -12,6 +14,8 @@ import pytest
 from small_runs import SHORT, main, needs_compiled_kernels, start, write_small_set
 
 import fastfood_np.experiments.equations as equations
+from fastfood_np.experiments import environment, training_run
+from fastfood_np.training.checkpoint import load_checkpoint
 
 RESULT_KEYS = {"seed", "dataset", "steps", "models"}
 MODEL_KEYS = {
@@ -155,6 +159,29 @@ def test_divergence_is_exit_code_1(
     assert re.fullmatch(r"fastfood-np train: error: the loss is \w+ at step \d+; .*\n", errors)
 
 
+def test_a_checkpoint_without_its_curves_is_refused(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def without_curves(*arguments: Any) -> dict[str, Any]:
+        extra = load_checkpoint(*arguments)
+        assert extra is not None
+        return {name: value for name, value in extra.items() if name != "held_out"}
+
+    monkeypatch.setattr(training_run, "load_checkpoint", without_curves)
+    assert main("train", "--resume", run / "run", "--out", tmp_path / "again") == 2
+    assert "lenet.checkpoint.npz: not a checkpoint of train ('held_out')" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_folder_that_may_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.access", lambda place, mode: False)
+    assert main("train", "--out", tmp_path / "run") == 2
+    assert f"argument --out: {tmp_path} cannot be written" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_evaluate(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = json.loads((run / "run" / "results.json").read_text())
     for model in results["models"]:
@@ -203,6 +230,28 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
         assert word in printed
 
 
+def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "PACKAGES", ("numpy", "no-such-package"))
+    rows = dict(environment.environment())
+    assert rows["numpy"] == np.__version__ and rows["no-such-package"] == "not installed"
+
+
+@pytest.mark.parametrize(("terminal", "widest"), [("1", 50), ("", 120)])
+def test_only_a_terminal_sets_the_width(
+    terminal: str,
+    widest: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    check = equations.Check("5", "word " * 100, 0.0, 0.1)
+    monkeypatch.setattr(equations, "check_equations", lambda: [check])
+    monkeypatch.setenv("FORCE_COLOR", terminal)
+    monkeypatch.setenv("COLUMNS", "50")
+    assert main("verify") == 0
+    printed = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+    assert widest - 10 < max(len(line.rstrip()) for line in printed.splitlines()) <= widest
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
@@ -231,6 +280,26 @@ def test_ctrl_c_outside_training(
     monkeypatch.setattr(equations, "check_equations", interrupted)
     assert main("verify") == 130
     assert capsys.readouterr() == ("", "fastfood-np: stopped\n")
+
+
+def test_too_little_memory(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def too_large() -> None:
+        raise MemoryError("Unable to allocate 8 TiB")
+
+    monkeypatch.setattr(equations, "check_equations", too_large)
+    assert main("verify") == 2
+    assert "error: not enough memory (Unable to allocate 8 TiB)\n" in capsys.readouterr().err
+
+
+def test_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(equations, "check_equations", lambda: [equations.Check("5", "x", 1.0, 0.1)])
+    monkeypatch.setattr("sys.argv", ["fastfood-np", "verify"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("fastfood_np", run_name="__main__")
+    assert end.value.code == 1
+    assert "0 of 1 checks hold" in capsys.readouterr().out
 
 
 def test_entry_point() -> None:

@@ -138,8 +138,12 @@ def test_bool() -> None:
 
 
 def test_path(tmp_path: Path) -> None:
+    class InBytes:
+        def __fspath__(self) -> bytes:
+            return b"bytes"
+
     assert check_path("a/b", "path") == Path("a/b") and check_path(tmp_path, "path") == tmp_path
-    for wrong in (b"bytes", 3, None):
+    for wrong in (b"bytes", InBytes(), 3, None):
         refused(lambda wrong=wrong: check_path(wrong, "p"), TypeError, "^p must be a str or a path")
     refused(lambda: check_path("", "p"), ValueError, "^p must be a path, got the empty string")
 

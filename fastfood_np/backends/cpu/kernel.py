@@ -82,7 +82,7 @@ class Kernel:
     Parameters
     ----------
     function : ``f(lanes, *arguments, team, first, last)``, plain Python that Numba can compile
-    constants : values of its module's globals that are to be others in this kernel
+    constants : tuples of Nones that globals of its module are to be in this kernel
     """
 
     def __init__(self, function: Any, **constants: Any) -> None:

@@ -37,9 +37,9 @@ def flat(array):
     return array.reshape(-1)
 
 
-def start_at(array, index):
-    """Return the flat array from array[index] on."""
-    return array[int(index) :]
+def start_at(pointer, index):
+    """Return the flat array from pointer[index] on."""
+    return pointer[int(index) :]
 
 
 def element_bytes(array):
