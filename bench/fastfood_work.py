@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 from harness import Contender, check, touch
 
 from fastfood_np import backends, transforms
+from fastfood_np.backends import cpu
+from fastfood_np.backends.cpu.kernel import Kernel
 from fastfood_np.layers import Fastfood
-from fastfood_np.transforms.fastfood import FastfoodFactors
+from fastfood_np.transforms.factors import FastfoodFactors
 
 CHECKED_ROWS = 16
 Results = dict[str, Any]
@@ -62,6 +65,19 @@ class Work:
             flop=float(x.size * (2 * math.log2(self.d) + 4)),
             moved=float(x.nbytes + y.nbytes),
         )
+        return Entry(contender, lambda: {"y": y[self.rows]}, {"y": self._true_y()})
+
+    def kernel(self) -> Entry:
+        """Y from X by the compiled kernel, called with what the backend prepares for it."""
+        y = np.empty_like(self.x)
+        p, layer = self.layer.params, self.layer
+        calls: list[tuple[Any, ...]] = []
+        with mock.patch.object(Kernel, "__call__", lambda *arguments: calls.append(arguments)):
+            cpu.fastfood_forward(
+                self.x, p["S"], p["G"], p["B"], layer.perm, layer.scale, None, 1.0, "none", None, y
+            )
+        ((kernel, *arguments),) = calls
+        contender = Contender(lambda: kernel(*arguments), lambda: touch(self.x, y))
         return Entry(contender, lambda: {"y": y[self.rows]}, {"y": self._true_y()})
 
     def backward(self) -> Entry:

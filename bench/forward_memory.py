@@ -22,7 +22,7 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-WARM_UP_ROWS = 64
+WARM_UP = 1024, 32  # rows and d: large enough for threads, with little scratch memory
 
 
 def maximal_resident_bytes() -> int:
@@ -46,12 +46,10 @@ def forget_the_maximum() -> None:
 
 def growth(m: int, d: int) -> int:
     """Return by how much a forward of (m, d) raises the maximum, less the size of Y."""
+    Fastfood(WARM_UP[1], WARM_UP[1], rng=0)(np.ones(WARM_UP, np.float32))
     layer = Fastfood(d, d, rng=0)
-    x = np.empty((m, d), np.float32)
-    x[:WARM_UP_ROWS] = 1
-    layer.forward(x[:WARM_UP_ROWS], cache={})
+    x = np.ones((m, d), np.float32)
     give_back_freed_memory()
-    x[...] = 1
     forget_the_maximum()
     before = maximal_resident_bytes()
     y, _ = layer.forward(x, cache={})

@@ -176,14 +176,16 @@ def check_batch(
         raise TypeError(f"{name} must have the layer's dtype {dtype}, got {x.dtype}; {hint}")
     if shape is None:
         fits = x.ndim >= 1
-        wanted = "m, ..."
     else:
-        fits = x.ndim == 1 + len(shape) and all(
-            want is None or want == have for want, have in zip(shape, x.shape[1:], strict=True)
+        fits = x.ndim == 1 + len(shape) and (
+            x.shape[1:] == shape
+            or all(
+                want is None or want == have for want, have in zip(shape, x.shape[1:], strict=True)
+            )
         )
-        wanted = ", ".join(["m", *("any" if want is None else str(want) for want in shape)])
     if not fits:
-        raise ValueError(f"{name} must have shape ({wanted}), got {x.shape}")
+        sizes = ["..."] if shape is None else ["any" if n is None else str(n) for n in shape]
+        raise ValueError(f"{name} must have shape ({', '.join(['m', *sizes])}), got {x.shape}")
 
 
 def check_labels(labels: Any, name: str, m: int, classes: int) -> None:

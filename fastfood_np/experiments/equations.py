@@ -16,7 +16,7 @@ import scipy.linalg
 
 from fastfood_np.kernels import arc_cosine, gaussian
 from fastfood_np.layers import Fastfood, ReLU
-from fastfood_np.transforms.fastfood import FastfoodFactors, fastfood_matrix
+from fastfood_np.transforms.factors import FastfoodFactors, fastfood_matrix
 from fastfood_np.validation import Array
 
 D_IN, N_OUT, ROWS, SIGMA = 13, 40, 7, 1.7  # three blocks of 16, padded and cut

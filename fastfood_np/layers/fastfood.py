@@ -27,7 +27,7 @@ from fastfood_np.layers.diagonal import Diagonal
 from fastfood_np.layers.dropout import draw_mask, mask_scale
 from fastfood_np.layers.hadamard import Hadamard
 from fastfood_np.layers.permutation import Permutation
-from fastfood_np.transforms.fastfood import draw_fastfood
+from fastfood_np.transforms.factors import draw_fastfood
 from fastfood_np.validation import (
     Array,
     check_bool,
@@ -61,7 +61,7 @@ class Fastfood(Layer):
         "fused" does all in one pass and keeps only x and the mask; "composed" goes through one
         layer per factor and leaves every h_* in the cache, shape (m, blocks, d_pad).
     rng : None, int, SeedSequence or Generator
-        Source of S, G, B and the permutation; see `transforms.fastfood.draw_fastfood`.
+        Source of S, G, B and the permutation; see `transforms.factors.draw_fastfood`.
     dtype : float32 or float64
 
     Attributes
@@ -121,7 +121,7 @@ class Fastfood(Layer):
         return self.constants["perm"]
 
     def _forward(self, x: Array, cache: Cache, rng: np.random.Generator | None) -> Array:
-        cache["x"] = x = np.ascontiguousarray(x)
+        cache["x"] = x = _contiguous(x)
         cache["mask"] = None
         if rng is not None:
             cache["mask"] = draw_mask(rng, (len(x), *self.perm.shape), self.dropout)
@@ -144,7 +144,7 @@ class Fastfood(Layer):
         grads = {name: buffer(cache, "d" + name, self.perm.shape, x.dtype) for name in "SGB"}
         backends.select().fastfood_backward(
             x,
-            np.ascontiguousarray(dy),
+            _contiguous(dy),
             *self._factors(),
             *self._mask(cache),
             dx,
@@ -156,7 +156,8 @@ class Fastfood(Layer):
         return (self.params["S"], self.params["G"], self.params["B"], self.perm, self.scale)
 
     def _mask(self, cache: Cache) -> tuple[Array | None, float]:
-        return cache["mask"], mask_scale(self.dropout)
+        mask = cache["mask"]
+        return mask, 1.0 if mask is None else mask_scale(self.dropout)
 
     def _forward_composed(self, x: Array, cache: Cache) -> Array:
         B, H, Pi, G, S = self._sublayers()
@@ -217,6 +218,12 @@ class Fastfood(Layer):
         if cache["mask"] is not None:
             h *= cache["mask"]
             h *= h.dtype.type(mask_scale(self.dropout))
+
+
+def _contiguous(x: Array) -> Array:
+    """Return x laid out as kernels want it: np.require, but fast where there is nothing to do."""
+    flags = x.flags
+    return x if flags.c_contiguous and flags.aligned else np.require(x, requirements=("C", "A"))
 
 
 def _sub_cache(cache: Cache, name: str) -> Cache | None:

@@ -1,7 +1,7 @@
 """Linear maps with nothing to train."""
 
-from fastfood_np.transforms.fastfood import FastfoodFactors, draw_fastfood, fastfood_matrix
-from fastfood_np.transforms.fastfood_transform import fastfood_transform
+from fastfood_np.transforms.factors import FastfoodFactors, draw_fastfood, fastfood_matrix
+from fastfood_np.transforms.fastfood import fastfood_transform
 from fastfood_np.transforms.hadamard import fwht, ifwht
 
 __all__ = [

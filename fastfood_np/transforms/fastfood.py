@@ -1,101 +1,177 @@
-"""The factors of V = c S H G Pi H B: how they are drawn, and the dense matrix they stand for."""
+"""The Fastfood transform c S H G Pi H B x of a batch, with drawn or given factors."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from fastfood_np.validation import Array, check_int, check_rng
+from fastfood_np import backends
+from fastfood_np.transforms.arguments import check_out, check_workers, result_dtype
+from fastfood_np.transforms.factors import FastfoodFactors
+from fastfood_np.validation import Array, check_choice, check_int, check_permutation, check_real
 
-
-class FastfoodFactors(NamedTuple):
-    """S, G, B (float64) and perm (int64), each of shape (blocks, d_pad)."""
-
-    S: Array
-    G: Array
-    B: Array
-    perm: Array
+NONLINEARITIES = ("none", "relu", "cos", "cos_sin")
 
 
-def padded_size(d: int) -> int:
-    """Return d_pad, the smallest power of two that is at least `d`.
+def fastfood_transform(
+    x: npt.ArrayLike,
+    factors: FastfoodFactors,
+    *,
+    scale: float = 1.0,
+    n_out: int | None = None,
+    nonlinearity: str = "none",
+    phase: npt.ArrayLike | None = None,
+    out: Array | None = None,
+    workers: int | None = None,
+    backend: str | None = None,
+) -> Array:
+    """Fastfood transform v = c S H G Pi H B x, and what random features make of it.
 
-    >>> padded_size(800), padded_size(1024), padded_size(1)
-    (1024, 1024, 1)
-    """
-    return 1 << (d - 1).bit_length()
-
-
-def draw_fastfood(d_in: int, n_out: int, rng: Any = None) -> FastfoodFactors:
-    """Draw the factors of ceil(n_out / d_pad) stacked blocks for the Gaussian kernel.
-
-    Of each block (Le et al., section 4.2): B_ii uniform in {-1, +1}, perm a uniform permutation,
-    G_ii ~ N(0, 1), and S_ii = s_i / ||G||_F with s_i ~ chi(d_pad). With c = 1 / (sigma sqrt(d_pad))
-    the rows of V are then distributed as N(0, 1 / sigma^2). (Equation 35 there prints the exponent
-    of ||G||_F as -1/2, which fits only ||G||_F^2: all rows of H G Pi H B have the squared norm
-    d_pad ||G||_F^2.)
-
-    Blocks are drawn one after the other, each in the order B, perm, G, s, so that the first
-    blocks of a larger layer equal those of a smaller one with the same seed.
+    Le, Sarlos & Smola, equation 33; equation 5 of Deep Fried Convnets. With factors from
+    `draw_fastfood` and c = 1 / (sigma sqrt(d_pad)), the features [cos v, sin v] / sqrt(n_out)
+    stand for the Gaussian kernel (there equations 1 and 2), and max(0, v) / sqrt(n_out) for half
+    the arc-cosine kernel of order 1 (equations 3 and 4).
 
     Parameters
     ----------
-    d_in, n_out : int
-        Length of one input and of one output.
-    rng : None, int, SeedSequence or Generator
+    x : array_like of shape (..., d_in)
+        Inputs of d_in <= d_pad numbers, taken as if zeros followed up to d_pad. float32 and
+        float64 are kept, bool and integers become float64, float16 becomes float32. NaN and
+        infinity propagate. Never written.
+    factors : FastfoodFactors
+        S, G, B and perm, each of shape (blocks, d_pad), d_pad a power of two. They are rounded to
+        the dtype of the result.
+    scale : float
+        The scalar c.
+    n_out : int, optional
+        How many entries of v are wanted, at most blocks * d_pad, which is the default.
+    nonlinearity : {"none", "relu", "cos", "cos_sin"}
+        The result: v; max(0, v); cos(v + phase); or cos v, and behind it sin v.
+    phase : array_like of shape (n_out,), optional
+        For "cos", and only for it.
+    out : ndarray, optional
+        Where to put the result: an array of the result's shape and dtype, laid out in any way.
+    workers : int, optional
+        At most so many threads; a negative number counts down from the number of CPUs, -1 being
+        all of them. By default all of Numba's threads. The result does not depend on it.
+    backend : {"cpu", "reference"}, optional
+        Who computes; by default what `fastfood_np.backends.using` says.
 
     Returns
     -------
-    FastfoodFactors
+    ndarray of shape (..., n_out), or (..., 2 n_out) for "cos_sin"
+        `out` where that was given, else a new C-contiguous array.
+
+    Raises
+    ------
+    TypeError
+        x is complex, long double or no numbers; an argument has the wrong type.
+    ValueError
+        Shapes do not fit, perm holds no permutations, or an argument has an impossible value.
+
+    See Also
+    --------
+    draw_fastfood : factors for the Gaussian kernel.
+    fastfood_matrix : the dense matrix c S H G Pi H B.
+    fastfood_np.layers.Fastfood : the same with a backward pass.
+
+    Notes
+    -----
+    O(m blocks d_pad log d_pad) time for m inputs, and beyond x and the result 1 MiB of memory and
+    16 KiB + 128 d_pad bytes for each thread. Checking and rounding the factors takes O(blocks
+    d_pad) at each call.
 
     Examples
     --------
-    >>> draw_fastfood(800, 2048, rng=0).S.shape
-    (2, 1024)
+    >>> import numpy as np
+    >>> from fastfood_np.transforms import draw_fastfood, fastfood_transform
+    >>> x = np.array([[0.1, 0.2, 0.3], [0.3, 0.1, -0.4]])
+    >>> factors = draw_fastfood(3, 4096, rng=0)
+    >>> v = fastfood_transform(x, factors, scale=1 / np.sqrt(4), nonlinearity="cos_sin")
+    >>> kernel = v @ v.T / 4096
+    >>> bool(abs(kernel[0, 1] - np.exp(-((x[0] - x[1]) ** 2).sum() / 2)) < 0.03)
+    True
     """
-    d_pad = padded_size(check_int(d_in, "d_in", minimum=1))
-    blocks = -(-check_int(n_out, "n_out", minimum=1) // d_pad)
-    generator = check_rng(rng)
-    shape = (blocks, d_pad)
-    factors = FastfoodFactors(
-        S=np.empty(shape), G=np.empty(shape), B=np.empty(shape), perm=np.empty(shape, np.int64)
-    )
-    for S, G, B, perm in zip(*factors, strict=True):
-        B[:] = 2 * generator.integers(0, 2, d_pad) - 1
-        perm[:] = generator.permutation(d_pad)
-        G[:] = generator.standard_normal(d_pad)
-        S[:] = np.sqrt(generator.chisquare(d_pad, d_pad)) / np.linalg.norm(G)
-    return factors
+    check_choice(nonlinearity, "nonlinearity", NONLINEARITIES)
+    scale = check_real(scale, "scale")
+    threads = None if workers is None else check_workers(workers)
+    source = np.asarray(x)
+    dtype = result_dtype(source.dtype)
+    S, G, B, perm = _check_factors(factors, dtype)
+    d_pad = S.shape[1]
+    if source.ndim == 0 or not 1 <= source.shape[-1] <= d_pad:
+        raise ValueError(f"x must have shape (..., d_in) with d_in <= {d_pad}, got {source.shape}")
+    n_out = check_int(S.size if n_out is None else n_out, "n_out", minimum=1, maximum=S.size)
+    angles = _check_phase(phase, nonlinearity, n_out, dtype)
+    arithmetic = backends.select(backend)
+    shape = (*source.shape[:-1], n_out * (2 if nonlinearity == "cos_sin" else 1))
+    if out is None:
+        out = np.empty(shape, dtype)
+    else:
+        check_out(out, shape, dtype)
+
+    rows = np.require(source, dtype, ("C", "A")).reshape(-1, source.shape[-1])
+    ready = out.flags.carray and not np.may_share_memory(out, source)
+    y = out if ready else np.empty(shape, dtype)
+    with nullcontext() if threads is None else arithmetic.workers(threads):
+        arithmetic.fastfood_forward(
+            rows,
+            S,
+            G,
+            B,
+            perm,
+            scale,
+            None,
+            1.0,
+            nonlinearity,
+            angles,
+            y.reshape(-1, shape[-1]),
+        )
+    if y is not out:
+        out[...] = y
+    return out
 
 
-def fastfood_matrix(
-    factors: FastfoodFactors, scale: float = 1.0, shape: tuple[int, int] | None = None
-) -> Array:
-    """Return the dense matrix ``scale * S H G Pi H B``, blocks stacked, for checking and teaching.
+def _check_factors(factors: Any, dtype: np.dtype[Any]) -> FastfoodFactors:
+    """Return the factors as C-contiguous arrays of `dtype`, and perm of int64."""
+    if not isinstance(factors, FastfoodFactors):
+        raise TypeError(f"factors must be FastfoodFactors, got {type(factors).__name__}")
+    perm = check_permutation(factors.perm, "factors.perm")
+    diagonals = {}
+    for name in ("S", "G", "B"):
+        diagonal = np.asarray(getattr(factors, name))
+        if diagonal.dtype.kind not in "biuf":
+            raise TypeError(f"factors.{name} must hold real numbers, got {diagonal.dtype}")
+        if diagonal.ndim != 2 or diagonal.shape != perm.shape:
+            raise ValueError(
+                f"factors.{name} and factors.perm must have one shape (blocks, d_pad), "
+                f"got {diagonal.shape} and {perm.shape}"
+            )
+        diagonals[name] = np.ascontiguousarray(diagonal, dtype)
+    d_pad = perm.shape[1]
+    if d_pad & (d_pad - 1):
+        raise ValueError(f"factors must have a power of two as d_pad, got shape {perm.shape}")
+    return FastfoodFactors(**diagonals, perm=np.ascontiguousarray(perm))
 
-    Parameters
-    ----------
-    factors : FastfoodFactors
-    scale : float
-        The scalar c.
-    shape : (n_out, d_in), optional
-        What the stacked blocks are cut to; without it nothing is cut.
 
-    Returns
-    -------
-    ndarray of shape (blocks * d_pad, d_pad), or `shape`; float64
-        Cost O(blocks d_pad^3).
-    """
-    from scipy.linalg import hadamard  # here, because its import takes a fifth of a second
-
-    d_pad = factors.S.shape[1]
-    H = hadamard(d_pad).astype(np.float64)
-    Pi = [np.eye(d_pad)[perm] for perm in factors.perm]
-    V = np.concatenate(
-        [
-            scale * np.diag(S) @ H @ np.diag(G) @ P @ H @ np.diag(B)
-            for S, G, B, P in zip(factors.S, factors.G, factors.B, Pi, strict=True)
-        ]
-    )
-    return V if shape is None else V[: shape[0], : shape[1]]
+def _check_phase(
+    phase: Any, nonlinearity: str, n_out: int, dtype: np.dtype[Any]
+) -> npt.NDArray[Any] | None:
+    """Return the phase as an array of `dtype` where there must be one, and None elsewhere."""
+    if (phase is not None) != (nonlinearity == "cos"):
+        given = "None" if phase is None else "one"
+        raise ValueError(
+            f"phase must be given for the nonlinearity 'cos' and only there, got {given} for "
+            f"{nonlinearity!r}"
+        )
+    if phase is None:
+        return None
+    angles = np.asarray(phase)
+    if angles.dtype.kind not in "biuf":
+        raise TypeError(f"phase must hold real numbers, got {angles.dtype}")
+    if angles.shape != (n_out,):
+        raise ValueError(f"phase must have shape ({n_out},), got {angles.shape}")
+    return np.ascontiguousarray(angles, dtype)

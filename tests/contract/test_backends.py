@@ -186,14 +186,15 @@ def test_same_results(run, dtype):
 @every_run
 def test_serial_and_parallel_bits(run, dtype, parallel):
     shared = []
-    original = kernel.Kernel.shared_out
+    original = kernel.Kernel.__call__
 
-    def watched(self, *arguments):
-        shared.append(self)
-        original(self, *arguments)
+    def watched(self, teams, *arguments):
+        if teams > 1:
+            shared.append(self)
+        original(self, teams, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernel.Kernel, "shared_out", watched)
+        patch.setattr(kernel.Kernel, "__call__", watched)
         threaded = run(cpu, dtype, "normal")
         assert shared or run is run_sgd_step
         shared.clear()

@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 
 from fastfood_np.layers import Fastfood
-from fastfood_np.transforms.fastfood import draw_fastfood, fastfood_matrix
+from fastfood_np.transforms.factors import draw_fastfood, fastfood_matrix
 
 LEVEL = 1e-3  # chance of refusing a right draw, had the seeds not been fixed
 D, SEEDS = 64, 60

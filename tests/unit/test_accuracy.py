@@ -12,7 +12,7 @@ from scipy.linalg import hadamard
 from fastfood_np.backends import cpu, reference
 from fastfood_np.backends.cpu import jit
 from fastfood_np.backends.cpu.widths import BYTES
-from fastfood_np.transforms.fastfood import FastfoodFactors, draw_fastfood, fastfood_matrix
+from fastfood_np.transforms.factors import FastfoodFactors, draw_fastfood, fastfood_matrix
 
 WIDER = {np.float32: np.float64, np.float64: np.longdouble}
 NOT_WIDER = np.finfo(np.longdouble).eps > np.finfo(np.float64).eps / 100

@@ -9,7 +9,7 @@ import pytest
 from fastfood_np import backends
 from fastfood_np.layers import Fastfood
 from fastfood_np.layers.dropout import mask_scale
-from fastfood_np.transforms.fastfood import draw_fastfood
+from fastfood_np.transforms.factors import draw_fastfood
 
 DTYPES = (np.float32, np.float64)
 FORMS = ("fused", "composed")

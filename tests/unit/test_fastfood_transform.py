@@ -1,118 +1,146 @@
-"""The draws of a Fastfood transform and the dense matrix they stand for."""
+"""The public Fastfood transform against its dense matrix, and its errors."""
 
 import numpy as np
-import oracles
 import pytest
-import scipy.linalg
 
-from fastfood_np.transforms.fastfood import (
+from fastfood_np import backends, layers
+from fastfood_np.transforms import (
     FastfoodFactors,
     draw_fastfood,
     fastfood_matrix,
-    padded_size,
+    fastfood_transform,
 )
 
-
-def whole_factors(blocks, d, seed=0):
-    rng = np.random.default_rng(seed)
-    S, G, B = rng.integers(-4, 5, (3, blocks, d)).astype(np.float64)
-    perm = np.stack([rng.permutation(d) for _ in range(blocks)])
-    return FastfoodFactors(S, G, B, perm)
-
-
-@pytest.mark.parametrize(
-    ("d", "expected"), [(1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (800, 1024), (1025, 2048)]
-)
-def test_padded_size(d, expected):
-    assert padded_size(d) == expected
+FACTORS = draw_fastfood(13, 40, rng=0)  # 3 blocks of 16
+X = np.random.default_rng(1).standard_normal((2, 5, 13))
+PHASE = np.linspace(0, 3, 40)
+V = X @ fastfood_matrix(FACTORS, 0.3, (40, 13)).T
+EXPECTED = {
+    "none": V,
+    "relu": np.maximum(V, 0),
+    "cos": np.cos(V + PHASE),
+    "cos_sin": np.concatenate([np.cos(V), np.sin(V)], axis=-1),
+}
 
 
-@pytest.mark.parametrize(("blocks", "d"), [(1, 1), (1, 2), (3, 1), (2, 8), (3, 16)])
-def test_matrix_is_the_product_of_its_factors(blocks, d):
-    factors = whole_factors(blocks, d)
-    expected = oracles.fastfood_matrix(*factors, 0.25)
-    np.testing.assert_array_equal(fastfood_matrix(factors, 0.25), expected, strict=True)
-    cut = (max(1, blocks * d - 1), max(1, d - 1))
-    np.testing.assert_array_equal(
-        fastfood_matrix(factors, 0.25, cut), expected[: cut[0], : cut[1]], strict=True
+@pytest.mark.parametrize("backend", backends.NAMES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("nonlinearity", EXPECTED)
+def test_it_is_a_function_of_the_dense_product(nonlinearity, dtype, backend):
+    phase = PHASE if nonlinearity == "cos" else None
+    y = fastfood_transform(
+        X.astype(dtype),
+        FACTORS,
+        scale=0.3,
+        n_out=40,
+        nonlinearity=nonlinearity,
+        phase=phase,
+        backend=backend,
     )
+    assert y.dtype == dtype
+    tolerance = 1e-5 if dtype == np.float32 else 1e-13
+    np.testing.assert_allclose(y, EXPECTED[nonlinearity], atol=tolerance)
 
 
-def test_draws_are_in_the_documented_order():
-    """Block by block, each in the order B, perm, G, s, from one generator."""
-    factors, rng = draw_fastfood(5, 20, rng=7), np.random.default_rng(7)
-    for block in range(3):
-        np.testing.assert_array_equal(factors.B[block], 2 * rng.integers(0, 2, 8) - 1)
-        np.testing.assert_array_equal(factors.perm[block], rng.permutation(8))
-        G = rng.standard_normal(8)
-        np.testing.assert_array_equal(factors.G[block], G)
-        s = np.sqrt(rng.chisquare(8, 8))
-        np.testing.assert_allclose(factors.S[block], s / np.sqrt(G @ G), rtol=1e-15)
+def test_all_outputs_by_default_and_any_smaller_number():
+    full = fastfood_transform(X, FACTORS)
+    assert full.shape == (2, 5, 48)
+    for n_out in (1, 15, 16, 17, 33):  # also fewer than some blocks give
+        np.testing.assert_array_equal(
+            fastfood_transform(X, FACTORS, n_out=n_out), full[..., :n_out]
+        )
 
 
-@pytest.mark.parametrize(("d_in", "n_out"), [(1, 1), (3, 4), (8, 9), (800, 2048)])
-def test_shapes_and_dtypes(d_in, n_out):
-    factors = draw_fastfood(d_in, n_out, rng=0)
-    d_pad = padded_size(d_in)
-    for array in factors:
-        assert array.shape == (-(-n_out // d_pad), d_pad)
-    assert [array.dtype for array in factors] == [np.float64] * 3 + [np.int64]
+def test_it_is_the_layer_without_its_backward_pass():
+    layer = layers.Fastfood(13, 40, sigma=2.0, rng=0)
+    x = X[0].astype(np.float32)
+    y = fastfood_transform(x, draw_fastfood(13, 40, rng=0), scale=layer.scale, n_out=40)
+    np.testing.assert_array_equal(y, layer(x))
 
 
-def test_a_smaller_draw_is_a_prefix():
-    small, large = draw_fastfood(800, 1024, 5), draw_fastfood(800, 2048, 5)
-    for one, two in zip(small, large, strict=True):
-        np.testing.assert_array_equal(one, two[:1], strict=True)
-        assert not np.array_equal(two[0], two[1])
+def test_kinds_of_x():
+    whole = np.arange(13)
+    expected = fastfood_transform(whole.astype(float), FACTORS)
+    assert expected.shape == (48,)
+    for x in (whole, whole.tolist(), whole.astype(np.int8), whole.astype(">f8")):
+        np.testing.assert_array_equal(fastfood_transform(x, FACTORS), expected)
+    assert fastfood_transform(whole.astype(np.float16), FACTORS).dtype == np.float32
+    views = X.astype(np.float32)[:, ::-2], X.T, np.asfortranarray(X), X[:0]
+    for view in views:
+        np.testing.assert_array_equal(
+            fastfood_transform(view, FACTORS), fastfood_transform(view.copy(), FACTORS)
+        )
+    frozen = X.copy()
+    frozen.flags.writeable = False
+    np.testing.assert_array_equal(
+        fastfood_transform(frozen, FACTORS), fastfood_transform(X, FACTORS)
+    )
+    assert fastfood_transform(X[:0], FACTORS).shape == (0, 5, 48)
 
 
-def test_seeds():
-    same, again, other = (draw_fastfood(8, 8, seed) for seed in (1, 1, 2))
-    for name in ("S", "G", "B", "perm"):
-        np.testing.assert_array_equal(getattr(same, name), getattr(again, name))
-        assert not np.array_equal(getattr(same, name), getattr(other, name))
-    generator = np.random.default_rng(1)
-    first, second = draw_fastfood(8, 8, generator), draw_fastfood(8, 8, generator)
-    np.testing.assert_array_equal(first.G, same.G)
-    assert not np.array_equal(second.G, same.G)
+def test_out_is_filled_and_returned_whatever_its_layout():
+    expected = fastfood_transform(X, FACTORS)
+    buffer = np.empty((48, 5, 2))
+    for out in (np.empty((2, 5, 48)), buffer.T, np.empty((2, 5, 96))[..., ::2]):
+        assert fastfood_transform(X, FACTORS, out=out) is out
+        np.testing.assert_array_equal(out, expected)
 
 
-def test_every_row_of_a_block_has_its_own_chi_length():
-    """All rows of H G Pi H B have the norm sqrt(d) ||G||_F, so row i of c V has s_i / sigma."""
-    factors = draw_fastfood(32, 64, rng=3)
-    rows = fastfood_matrix(factors, 1 / np.sqrt(32))
-    s = factors.S * np.linalg.norm(factors.G, axis=1, keepdims=True)
-    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), s.ravel(), rtol=1e-13)
+def test_out_may_be_x_itself():
+    x = np.random.default_rng(2).standard_normal((40, 16))
+    factors = draw_fastfood(16, 16, rng=0)
+    expected = fastfood_transform(x, factors)
+    fastfood_transform(x, factors, out=x)
+    np.testing.assert_array_equal(x, expected)
 
 
-def test_without_the_permutation_few_magnitudes_are_left():
-    """H G Pi H B has about d^2 distinct magnitudes, H G H B only d (a control)."""
-    factors = draw_fastfood(16, 16, rng=3)
-    plain = factors._replace(S=np.ones((1, 16)))
-    magnitudes = {
-        name: len(np.unique(np.abs(fastfood_matrix(f)).round(9)))
-        for name, f in {
-            "with": plain,
-            "without": plain._replace(perm=np.arange(16)[None]),
-        }.items()
-    }
-    assert magnitudes["without"] == 16
-    assert magnitudes["with"] > 16**2 / 2
+def test_threads_do_not_change_the_bits():
+    x = np.random.default_rng(3).standard_normal((500, 128), np.float32)
+    factors = draw_fastfood(128, 128, rng=0)
+    one = fastfood_transform(x, factors, nonlinearity="cos_sin", workers=1)
+    two = fastfood_transform(x, factors, nonlinearity="cos_sin", workers=2)
+    np.testing.assert_array_equal(one, two)
 
 
-def test_h_is_scipys():
-    np.testing.assert_array_equal(oracles.hadamard_matrix(16), scipy.linalg.hadamard(16))
+def with_perm(perm):
+    return FACTORS._replace(perm=np.asarray(perm))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ((0, 1), ValueError, "d_in must be at least 1, got 0"),
-        ((1, 0), ValueError, "n_out must be at least 1, got 0"),
-        ((2.0, 1), TypeError, "d_in must be an integer, got 2.0"),
-        ((1, 1, "seed"), TypeError, "rng must be"),
-    ],
-)
-def test_wrong_arguments(arguments, error, message):
+BAD = [
+    ({"x": X + 1j}, TypeError, "x must hold float32 or float64"),
+    ({"x": "abc"}, TypeError, "x must hold"),
+    ({"x": 1.0}, ValueError, r"x must have shape \(..., d_in\) with d_in <= 16, got \(\)"),
+    ({"x": np.ones(17)}, ValueError, r"d_in <= 16, got \(17,\)"),
+    ({"x": np.ones((2, 0))}, ValueError, r"got \(2, 0\)"),
+    ({"factors": tuple(FACTORS)}, TypeError, "factors must be FastfoodFactors, got tuple"),
+    ({"factors": FACTORS._replace(S=FACTORS.S[:1])}, ValueError, r"factors.S and factors.perm"),
+    ({"factors": FACTORS._replace(G=FACTORS.G * 1j)}, TypeError, "factors.G must hold real"),
+    ({"factors": with_perm(FACTORS.perm + 1)}, ValueError, "factors.perm must be a permutation"),
+    ({"factors": with_perm(0 * FACTORS.perm)}, ValueError, "factors.perm must be a permutation"),
+    ({"factors": with_perm(1.0 * FACTORS.perm)}, TypeError, "factors.perm must hold integers"),
+    (
+        {"x": X[..., :3], "factors": FastfoodFactors(*np.ones((3, 1, 3)), np.arange(3)[None])},
+        ValueError,
+        r"power of two as d_pad, got shape \(1, 3\)",
+    ),
+    ({"scale": np.nan}, ValueError, "scale must be finite, got nan"),
+    ({"scale": "2"}, TypeError, "scale must be a real number, got '2'"),
+    ({"n_out": 0}, ValueError, "n_out must be at least 1, got 0"),
+    ({"n_out": 49}, ValueError, "n_out must be at most 48, got 49"),
+    ({"nonlinearity": "tanh"}, ValueError, "nonlinearity must be one of 'none', 'relu', 'cos'"),
+    ({"nonlinearity": "cos"}, ValueError, "phase must be given .* got None for 'cos'"),
+    ({"phase": np.ones(48)}, ValueError, "phase must be given .* got one for 'none'"),
+    ({"nonlinearity": "cos", "phase": np.ones(3)}, ValueError, r"phase must have shape \(48,\)"),
+    ({"nonlinearity": "cos", "phase": ["a"] * 48}, TypeError, "phase must hold real numbers"),
+    ({"out": [1.0]}, TypeError, "out must be a NumPy array, got list"),
+    ({"out": np.empty((2, 5, 48), np.float32)}, TypeError, "out must have the result's dtype"),
+    ({"out": np.empty((2, 5, 47))}, ValueError, r"shape \(2, 5, 48\), got \(2, 5, 47\)"),
+    ({"workers": 0}, ValueError, "workers must not be zero"),
+    ({"backend": "gpu"}, ValueError, "backend must be one of"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "error", "message"), BAD)
+def test_wrong_arguments(wrong, error, message):
     with pytest.raises(error, match=message):
-        draw_fastfood(*arguments)
+        fastfood_transform(**{"x": X, "factors": FACTORS, **wrong})

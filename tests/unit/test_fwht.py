@@ -8,7 +8,7 @@ import pytest
 import scipy.linalg
 
 from fastfood_np import backends
-from fastfood_np.transforms import fwht, ifwht
+from fastfood_np.transforms import arguments, fwht, ifwht
 
 BACKENDS = ("cpu", "reference")
 SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -304,7 +304,7 @@ def test_workers_change_no_bits(rng, workers, backend):
 def test_workers_count_like_scipy(monkeypatch, workers, threads):
     cpu, seen = backends.select("cpu"), []
     original = cpu.workers
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(arguments, "CPUS", 4)
     monkeypatch.setattr(cpu, "workers", lambda count: seen.append(count) or original(count))
     fwht([1.0, 2.0])
     assert seen == []

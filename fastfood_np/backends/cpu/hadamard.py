@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastfood_np.backends.cpu.jit import goes_parallel, part
+from fastfood_np.backends.cpu.jit import part, teams
 from fastfood_np.backends.cpu.kernel import Kernel, usual
 from fastfood_np.backends.cpu.passes import (
     U,
@@ -68,21 +68,23 @@ _by_blocks = Kernel(_blocks)
 _by_pieces = Kernel(_far_pass)
 
 
-def _block(size: int, d: int, itemsize: int) -> int:
+def _block(size: int, d: int, itemsize: int, threads: int) -> int:
     """Return how many elements a thread transforms at a time, a multiple or a part of d."""
     near, middle = NEAR // itemsize, MIDDLE // itemsize
     if d <= near:
         return near
-    return near if goes_parallel(size) and size < 8 * min(d, middle) else min(d, middle)
+    return near if threads > 1 and size < 8 * min(d, middle) else min(d, middle)
 
 
 def fwht(x: Array, out: Array) -> None:
     """Fill out (m, d), d = 2^k, with H x, row by row: C-contiguous, the same array or apart."""
     d, size = x.shape[1], x.size
     source, target, vector = usual(x).reshape(-1), out.reshape(-1), lanes(x.dtype, d)
-    block = _block(size, d, x.itemsize)
-    _by_blocks(size, -(-size // block), vector, source, target, d, block)
+    threads = teams(size)
+    block = _block(size, d, x.itemsize, threads)
+    _by_blocks(threads, -(-size // block), vector, source, target, d, block)
     while block < d:
         radix = radix_of(block, d)
-        _by_pieces(size, size // (radix * min(COLUMNS, block)), vector, target, radix, block)
+        pieces = size // (radix * min(COLUMNS, block))
+        _by_pieces(threads, pieces, vector, target, radix, block)
         block *= radix

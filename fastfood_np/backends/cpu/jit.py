@@ -58,18 +58,23 @@ def workers(count: int) -> Iterator[None]:
         numba.set_num_threads(before)
 
 
-def goes_parallel(elements: int) -> bool:
-    """Whether work on this many elements should use Numba's threads.
+def teams(elements: int) -> int:
+    """Return among how many of Numba's threads work on this many elements should be shared out.
 
-    Only the main thread does: Numba's workqueue layer aborts when two Python threads enter it.
+    Only in the main thread it is: Numba's workqueue layer aborts when two Python threads enter it.
     """
-    return (
-        elements >= PARALLEL_MIN_ELEMENTS
-        and not _serial_only.get()
-        and not _forked
-        and threading.current_thread() is threading.main_thread()
-        and numba.get_num_threads() > 1
+    alone = (
+        elements < PARALLEL_MIN_ELEMENTS
+        or _serial_only.get()
+        or _forked
+        or threading.current_thread() is not threading.main_thread()
     )
+    return 1 if alone else numba.get_num_threads()
+
+
+def goes_parallel(elements: int) -> bool:
+    """Whether work on this many elements should be shared out."""
+    return teams(elements) > 1
 
 
 def disabled() -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from fastfood_np.backends.cpu.jit import disabled, goes_parallel, jit, renamed
+from fastfood_np.backends.cpu.jit import disabled, jit, renamed
 from fastfood_np.validation import Array
 
 
@@ -90,26 +90,17 @@ class Kernel:
         self.serial = jit(renamed(function, suffix, **constants))
         self._addresses: dict[Any, int] = {}
 
-    def __call__(self, work: int, units: int, lanes: Any, *arguments: Any) -> None:
-        """Do all units; `work` is a number of elements, by which threads pay or do not."""
-        if goes_parallel(work):
-            self.shared_out(units, lanes, arguments)
-        else:
+    def __call__(self, teams: int, units: int, lanes: Any, *arguments: Any) -> None:
+        """Do all units by at most so many teams, each of them one of Numba's threads."""
+        teams = min(teams, units)
+        if teams <= 1:
             self.serial(lanes, *arguments, 0, 0, units)
-
-    def shared_out(self, units: int, lanes: Any, arguments: tuple[Any, ...]) -> None:
-        """Do all units on Numba's threads."""
-        teams = min(units, numba.get_num_threads())
-        if disabled():
+        elif disabled():
             for team in range(teams):
                 first, last = units * team // teams, units * (team + 1) // teams
                 self.serial(lanes, *arguments, team, first, last)
         else:
             _share_out(self._address(lanes, arguments), units, teams, lanes, arguments)
-
-    def teams(self, work: int) -> int:
-        """Return among how many threads so much work would be shared out."""
-        return numba.get_num_threads() if goes_parallel(work) else 1
 
     def _address(self, lanes: Any, arguments: tuple[Any, ...]) -> int:
         """Return where the code for arguments of these types lies."""

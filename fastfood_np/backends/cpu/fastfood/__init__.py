@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from typing import Any, cast
 
 import numpy as np
 
 from fastfood_np.backends.cpu.fastfood import backward, forward, rows
 from fastfood_np.backends.cpu.fastfood.tiles import LINE, scratch_size
+from fastfood_np.backends.cpu.jit import teams
 from fastfood_np.backends.cpu.kernel import usual
 from fastfood_np.backends.cpu.widths import lanes
 from fastfood_np.validation import Array
@@ -18,17 +20,29 @@ TILE_MIN_ROWS = 4
 # depends on the batch alone, and so small that adding the chunks up costs little.
 CHUNK_ROWS, MOST_CHUNKS = 16, 64
 
+MOST_KEPT = 1 << 20  # bytes
+_kept = threading.local()
+
 # What stands for an absent array: kernels ask for its size. (None would double their number.)
 _ABSENT: dict[Any, Array] = {np.dtype(t): np.empty((1, 0), t) for t in (np.float32, np.float64)}
 _NO_MASK = np.empty((1, 1, 0), np.uint8)
 
 
 def _scratch(teams: int, d_pad: int, dtype: Any) -> Array:
-    """Return uninitialised memory for each team, from the start of a line of the cache."""
-    row = scratch_size(d_pad, dtype.itemsize) * dtype.itemsize
-    memory = np.empty(teams * row + LINE, np.uint8)
-    skip = -memory.ctypes.data % LINE
-    return memory[skip : skip + teams * row].view(dtype).reshape(teams, -1)
+    """Return uninitialised memory for each team, from the start of a line of the cache.
+
+    Each Python thread keeps a small one: to allocate it costs more than a short batch.
+    """
+    key = teams, d_pad, dtype
+    if getattr(_kept, "key", None) != key:
+        row = scratch_size(d_pad, dtype.itemsize) * dtype.itemsize
+        memory = np.empty(teams * row + LINE, np.uint8)
+        skip = -memory.ctypes.data % LINE
+        scratch = memory[skip : skip + teams * row].view(dtype).reshape(teams, -1)
+        if memory.size > MOST_KEPT:
+            return scratch
+        _kept.key, _kept.scratch = key, scratch
+    return cast(Array, _kept.scratch)
 
 
 def fastfood_forward(
@@ -48,8 +62,9 @@ def fastfood_forward(
     m, d_pad, dtype = len(x), S.shape[1], x.dtype
     tiles = m >= TILE_MIN_ROWS
     kernel = (forward.by_tiles if tiles else rows.forward)[nonlinearity]
+    threads = teams(m * S.size)
     kernel(
-        m * S.size,
+        threads,
         -(-m // (LINE // dtype.itemsize)) if tiles else m,
         lanes(dtype, d_pad),
         *map(usual, (x, S, G, B, perm)),
@@ -58,7 +73,7 @@ def fastfood_forward(
         dtype.type(keep_scale),
         _ABSENT[dtype][0] if phase is None else usual(phase),
         y,
-        _scratch(kernel.teams(m * S.size), d_pad, dtype),
+        _scratch(threads, d_pad, dtype),
     )
 
 
@@ -82,8 +97,9 @@ def fastfood_backward(
     kernel = backward.by_tiles if m >= TILE_MIN_ROWS else rows.backward
     chunk_rows = CHUNK_ROWS * max(1, -(-m // (CHUNK_ROWS * MOST_CHUNKS)))
     sums = np.empty((max(1, -(-m // chunk_rows)), 3, *S.shape), dtype)
+    threads = teams(m * S.size)
     kernel(
-        m * S.size,
+        threads,
         len(sums),
         lanes(dtype, d_pad),
         *map(usual, (x, dy, S, G, B, perm)),
@@ -93,7 +109,7 @@ def fastfood_backward(
         _ABSENT[dtype] if dx is None else dx,
         sums,
         chunk_rows,
-        _scratch(kernel.teams(m * S.size), d_pad, dtype),
+        _scratch(threads, d_pad, dtype),
     )
     for grad, parts in zip((dS, dG, dB), sums.transpose(1, 0, 2, 3), strict=True):
         grad[...] = parts[0]
