@@ -158,10 +158,10 @@ def calls_of_fwht(memory, pool):
         yield f"fwht {x.dtype} {m, d} in place", cpu.fwht, (both, both)
 
 
-def nonlinearities(m, d_pad):
-    """All that are worth compiling: they go over finished rows, and know nothing of vectors."""
-    every = d_pad >= 16 and (m >= fastfood.TILE_MIN_ROWS or widths.chosen() == "portable")
-    return ("none", "relu", "cos", "cos_sin") if every else ("none",)
+def nonlinearities(d_pad):
+    """All, once: they go over finished rows, whatever the vectors; and each is a kernel more."""
+    once = d_pad >= 16 and widths.chosen() == "portable"
+    return ("none", "relu", "cos", "cos_sin") if once else ("none",)
 
 
 def calls_of_fastfood(memory, pool, m, d_in, n_out, shape):
@@ -177,7 +177,7 @@ def calls_of_fastfood(memory, pool, m, d_in, n_out, shape):
 
     for masked in (False, True):
         label = f"{pool.dtype} {m=} {d_in=} {n_out=} {shape=} {masked=}"
-        for name in nonlinearities(m, shape[1]):
+        for name in nonlinearities(shape[1]):
             phase = numbers(n_out) if name == "cos" else None
             y = memory.blank((m, 2 * n_out if name == "cos_sin" else n_out), pool.dtype)
             arguments = (numbers(m, d_in), *factors(masked), name, phase, y)
