@@ -34,12 +34,14 @@ from fastfood_np.backends.cpu.simd import (
     multiply_all,
     prefetch,
     scatter_all,
+    sixteen_bytes,
     spread,
     spread_all,
     start_at,
     store,
     store_all,
     transpose,
+    up_to_line,
     zeros,
 )
 
@@ -290,6 +292,25 @@ def test_pointers_into_arrays_of_any_shape(form, lanes, dtype):
     expected = np.full(out.size, GAP, dtype)
     expected[0], expected[1 : 1 + len(lanes)] = array[4], array[6 : 6 + len(lanes)]
     np.testing.assert_array_equal(bits(out.reshape(-1)), bits(expected))
+
+
+def lines_body(array, indices, gaps):
+    for k in range(indices.size):
+        gaps[k] = up_to_line(flat(array), U(indices[k]))
+    return len(sixteen_bytes(array))
+
+
+@both_dtypes
+@pytest.mark.parametrize("offset", [0, 4, 8, 16, 32, 60])
+def test_lines_of_the_cache(form, offset, dtype):
+    memory = np.zeros(512, np.uint8)
+    start = -memory.ctypes.data % 64 + offset
+    itemsize = np.dtype(dtype).itemsize
+    array = memory[start : start + 32 * itemsize].view(dtype)
+    indices, gaps = np.arange(32), np.full(32, -1)
+    assert form(lines_body)(array, indices, gaps) * itemsize == 16
+    to_line = -(offset + indices * itemsize) % 64
+    np.testing.assert_array_equal(gaps, np.where(to_line % 16, 0, to_line // itemsize))
 
 
 def prefetch_body(lanes, count, array, index):

@@ -11,7 +11,14 @@ from fastfood_np.backends.cpu.passes import (
     strided_pass,
     strided_passes,
 )
-from fastfood_np.backends.cpu.simd import EIGHT, FOUR, TWO, element_bytes, flat
+from fastfood_np.backends.cpu.simd import (
+    EIGHT,
+    FOUR,
+    TWO,
+    element_bytes,
+    flat,
+    sixteen_bytes,
+)
 from fastfood_np.backends.cpu.widths import lanes
 from fastfood_np.validation import Array
 
@@ -24,12 +31,12 @@ COLUMNS = 1024
 @part
 def transform_block(lanes, source, target, start, stop, d):
     """Take all stages below d of target[start:stop] = source[start:stop]."""
-    near = U(NEAR) // element_bytes(target)
+    near, edge = U(NEAR) // element_bytes(target), sixteen_bytes(target)
     for begin in range(start, stop, near):
         end = min(stop, begin + near)
         low = first_pass(lanes, source, target, begin, end, d)
-        strided_passes(lanes, target, begin, end, low, min(d, near))
-    strided_passes(lanes, target, start, stop, near, d)
+        strided_passes(lanes, edge, target, begin, end, low, min(d, near))
+    strided_passes(lanes, edge, target, start, stop, near, d)
 
 
 @part
@@ -51,17 +58,17 @@ def _far_pass(lanes, target, radix, stride, team, first, last):
 
     A piece is `COLUMNS` elements of each run of `stride` elements in a group of `radix` runs.
     """
-    stride, radix = U(stride), U(radix)
-    columns = min(U(COLUMNS), stride)
+    stride, radix, target = U(stride), U(radix), flat(target)
+    columns, edge = min(U(COLUMNS), stride), sixteen_bytes(target)
     for piece in range(U(first), U(last)):
         start, low = piece * columns // stride * stride * radix, piece * columns % stride
         stop, high = start + stride * radix, low + columns
         if radix == U(8):
-            strided_pass(lanes, EIGHT, flat(target), start, stop, stride, low, high)
+            strided_pass(lanes, edge, EIGHT, target, start, stop, stride, low, high)
         elif radix == U(4):
-            strided_pass(lanes, FOUR, flat(target), start, stop, stride, low, high)
+            strided_pass(lanes, edge, FOUR, target, start, stop, stride, low, high)
         else:
-            strided_pass(lanes, TWO, flat(target), start, stop, stride, low, high)
+            strided_pass(lanes, edge, TWO, target, start, stop, stride, low, high)
 
 
 _by_blocks = Kernel(_blocks)

@@ -25,12 +25,13 @@ from fastfood_np.backends.cpu.simd import (
     load_all,
     prefetch,
     store_all,
+    up_to_line,
 )
 
 U = np.uint64
 
 # How far ahead of the first pass its source is fetched, in elements.
-AHEAD = 1024
+AHEAD = 2048
 
 
 @inlined
@@ -62,16 +63,29 @@ def first_pass(lanes, source, target, start, stop, d):
     return d
 
 
+@part
+def _columns(lanes, radix, array, group, stride, first, last):
+    """Take the stages stride to stride * radix / 2 of the columns from `first` to `last`."""
+    for i in range(group + first, group + last, U(len(lanes))):
+        store_all(array, i, stride, butterflies(load_all(lanes, radix, array, i, stride)))
+
+
 @inlined
-def strided_pass(lanes, radix, array, start, stop, stride, first, last):
+def strided_pass(lanes, edge, radix, array, start, stop, stride, first, last):
     """Take stages stride to stride * radix / 2 of array[start:stop].
 
-    Of each run of `stride` elements only those from `first` to `last` are visited.
+    Of each run of `stride` elements only those from `first` to `last` are visited. A vector that
+    lies across two lines of the cache takes twice as long, so up to the first line, and behind the
+    last whole vector, `edge` lanes go at a time. (Where edge is lanes, there are no edges.)
     """
+    head = tail = U(0)
+    if len(edge) < len(lanes):
+        head = min(up_to_line(array, start + first), last - first)
+        tail = (last - first - head) % U(len(lanes))
     for group in range(start, stop, stride * U(len(radix))):
-        for i in range(group + first, group + last, U(len(lanes))):
-            vectors = load_all(lanes, radix, array, i, stride)
-            store_all(array, i, stride, butterflies(vectors))
+        _columns(edge, radix, array, group, stride, first, first + head)
+        _columns(lanes, radix, array, group, stride, first + head, last - tail)
+        _columns(edge, radix, array, group, stride, last - tail, last)
 
 
 def radix_of(low, high):
@@ -81,16 +95,16 @@ def radix_of(low, high):
 
 
 @part
-def strided_passes(lanes, array, start, stop, low, high):
+def strided_passes(lanes, edge, array, start, stop, low, high):
     """Take stages low to high / 2 of array[start:stop]."""
     while low < high:
         parts = high // low
         if parts == U(2):
-            strided_pass(lanes, TWO, array, start, stop, low, U(0), low)
+            strided_pass(lanes, edge, TWO, array, start, stop, low, U(0), low)
             low *= U(2)
         elif parts == U(4) or parts == U(16):
-            strided_pass(lanes, FOUR, array, start, stop, low, U(0), low)
+            strided_pass(lanes, edge, FOUR, array, start, stop, low, U(0), low)
             low *= U(4)
         else:
-            strided_pass(lanes, EIGHT, array, start, stop, low, U(0), low)
+            strided_pass(lanes, edge, EIGHT, array, start, stop, low, U(0), low)
             low *= U(8)

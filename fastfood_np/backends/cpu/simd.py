@@ -125,6 +125,35 @@ def element_bytes(typing: Any, array: Any) -> Any:
 
 
 @intrinsic
+def sixteen_bytes(typing: Any, array: Any) -> Any:
+    """Return as many Nones as elements of the array fit into 16 bytes: the lanes of a vector."""
+    result = types.UniTuple(types.none, 16 * 8 // array.dtype.bitwidth)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.make_tuple(builder, result, [context.get_dummy_value()] * result.count)
+
+    return result(array), generate
+
+
+@intrinsic
+def up_to_line(typing: Any, array: Any, index: Any) -> Any:
+    """Return how many elements lie between array[index] and the next start of a line of the cache.
+
+    0 if that is no multiple of 16 bytes.
+    """
+    size = array.dtype.bitwidth // 8
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = ir.IntType(64)
+        start = _Memory(context, builder, array, arguments[0]).address(arguments[1])
+        gap = builder.and_(builder.neg(builder.ptrtoint(start, wide)), wide(CACHE_LINE - 1))
+        reached = builder.icmp_unsigned("==", builder.and_(gap, wide(15)), wide(0))
+        return builder.select(reached, builder.udiv(gap, wide(size)), wide(0))
+
+    return types.uint64(array, index), generate
+
+
+@intrinsic
 def load(typing: Any, lanes: Any, array: Any, index: Any) -> Any:
     """Return the vector array[index : index + lanes]."""
 

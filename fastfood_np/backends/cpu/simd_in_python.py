@@ -22,12 +22,14 @@ __all__ = [
     "multiply_all",
     "prefetch",
     "scatter_all",
+    "sixteen_bytes",
     "spread",
     "spread_all",
     "start_at",
     "store",
     "store_all",
     "transpose",
+    "up_to_line",
     "zeros",
 ]
 
@@ -45,6 +47,17 @@ def start_at(pointer, index):
 def element_bytes(array):
     """Return the size of the array's elements."""
     return np.uint64(array.itemsize)
+
+
+def sixteen_bytes(array):
+    """Return as many Nones as elements of the array fit into 16 bytes."""
+    return (None,) * (16 // array.itemsize)
+
+
+def up_to_line(array, index):
+    """Return how many elements lie before the next line of the cache, or 0: see `simd`."""
+    gap = -(array.ctypes.data + int(index) * array.itemsize) % 64
+    return np.uint64(0 if gap % 16 else gap // array.itemsize)
 
 
 def load(lanes, array, index):

@@ -166,7 +166,7 @@ def panel_stages(lanes, tile, line, columns, low):
     """Take the stages from `low` to columns / 2 of these lines."""
     height = rows_of_tile(tile)
     start, stop = line * height, (line + columns) * height
-    strided_passes(lanes, tile, start, stop, low * height, columns * height)
+    strided_passes(lanes, lanes, tile, start, stop, low * height, columns * height)
 
 
 @inlined
@@ -174,4 +174,4 @@ def tile_stages(lanes, tile, d_pad):
     """Take the stages that panels cannot."""
     height = rows_of_tile(tile)
     panel = min(d_pad, U(PANEL))
-    strided_passes(lanes, tile, U(0), d_pad * height, panel * height, d_pad * height)
+    strided_passes(lanes, lanes, tile, U(0), d_pad * height, panel * height, d_pad * height)
