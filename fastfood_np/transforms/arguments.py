@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from fastfood_np.validation import check_int
+from fastfood_np.validation import FLOAT_DTYPES, check_int
 
 CPUS = os.cpu_count() or 1  # to ask costs more than a short transform
 
 
 def result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return float32 or float64, the dtype in which an array of `dtype` is transformed."""
+    if dtype in FLOAT_DTYPES:
+        return dtype
     if dtype.kind in "biu":
         return np.dtype(np.float64)
     # By size, so that long double is refused only where it is longer than double.
