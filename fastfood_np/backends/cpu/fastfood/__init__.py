@@ -111,7 +111,5 @@ def fastfood_backward(
         chunk_rows,
         _scratch(threads, d_pad, dtype),
     )
-    for grad, parts in zip((dS, dG, dB), sums.transpose(1, 0, 2, 3), strict=True):
-        grad[...] = parts[0]
-        for part in parts[1:]:
-            grad += part
+    for grad, total in zip((dS, dG, dB), sums.sum(axis=0), strict=True):  # chunk after chunk
+        grad[...] = total
