@@ -80,9 +80,8 @@ def fastfood_transform(
 
     Notes
     -----
-    O(m blocks d_pad log d_pad) time for m inputs, and beyond x and the result 1 MiB of memory and
-    16 KiB + 128 d_pad bytes for each thread. Checking and rounding the factors takes O(blocks
-    d_pad) at each call.
+    O(m blocks d_pad log d_pad) time for m inputs; the checks of the factors take as long as one
+    input. Beyond x and the result each thread takes 50 KiB + 128 d_pad bytes.
 
     Examples
     --------
