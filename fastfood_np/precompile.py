@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ BATCHES = (64, 1)
 LENGTH = 1024
 
 
-def warmup(dtypes: Sequence[Any] = ("float32", "float64")) -> None:
+def warmup(dtypes: Any = ("float32", "float64")) -> None:
     """Compile the Walsh-Hadamard transform and the Fastfood layer, or load them from the cache.
 
     Kernels are compiled when they are first called, some seconds for the first forward and backward
@@ -27,24 +26,25 @@ def warmup(dtypes: Sequence[Any] = ("float32", "float64")) -> None:
 
     Parameters
     ----------
-    dtypes : sequence of float32 and float64
-        For which dtypes.
+    dtypes : dtype, or list or tuple of dtypes
+        float32, float64 or both.
 
     Raises
     ------
     TypeError
-        Another dtype is among them.
+        It is, or holds, anything else.
 
     Notes
     -----
-    About 10 s for each dtype at the first time, some tenths of a second in later processes.
+    About 10 s for each dtype at the first time, less than a second in later processes.
 
     Examples
     --------
     >>> import fastfood_np
-    >>> fastfood_np.warmup(["float32"])
+    >>> fastfood_np.warmup("float32")
     """
-    checked = [check_float_dtype(dtype, "dtypes") for dtype in dtypes]
+    several = isinstance(dtypes, (tuple, list))
+    checked = [check_float_dtype(dtype, "dtypes") for dtype in (dtypes if several else [dtypes])]
     for dtype in checked:
         layer = Fastfood(LENGTH, LENGTH, rng=0, dtype=dtype)
         for m in BATCHES:

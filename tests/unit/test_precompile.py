@@ -24,7 +24,8 @@ def test_nothing_is_compiled_after_it(monkeypatch):
     assert [len(kernel.serial.signatures) for kernel in kernels] == before
 
 
-def test_a_wrong_dtype_is_refused_before_anything_is_compiled(monkeypatch):
+@pytest.mark.parametrize("dtypes", [["float32", "float16"], ("float32", 3), "float16", int, 3])
+def test_a_wrong_dtype_is_refused_before_anything_is_compiled(monkeypatch, dtypes):
     monkeypatch.setattr("fastfood_np.precompile.fwht", lambda x: pytest.fail("ran"))
-    with pytest.raises(TypeError, match="dtypes must be float32 or float64, got 'float16'"):
-        fastfood_np.warmup(["float32", "float16"])
+    with pytest.raises(TypeError, match="dtypes must be float32 or float64, got "):
+        fastfood_np.warmup(dtypes)
