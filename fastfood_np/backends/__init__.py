@@ -21,7 +21,7 @@ from fastfood_np.validation import check_choice
 
 NAMES = ("cpu", "reference")
 
-_imported: dict[str, ModuleType] = {}
+_imported: dict[str, ModuleType] = {}  # importlib takes longer to find them than a short transform
 _requested: ContextVar[str] = ContextVar("fastfood_np_backend", default="cpu")
 
 

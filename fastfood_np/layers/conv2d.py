@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastfood_np import backends
-from fastfood_np.layers.base import Gradients, Layer
+from fastfood_np.layers.base import Gradients, Layer, contiguous
 from fastfood_np.layers.cache import Cache, buffer
 from fastfood_np.layers.initial import xavier
 from fastfood_np.validation import Array, check_bool, check_int, check_shape
@@ -96,14 +96,14 @@ class Conv2D(Layer):
         height, width = height - W.shape[2] + 1, width - W.shape[3] + 1
         shape = (m, len(W), height // self.pool, width // self.pool)
         y = buffer(cache, "y", shape, x.dtype)
-        cache["x"] = x = np.ascontiguousarray(x)
+        cache["x"] = x = contiguous(x)
         cache["position"] = position = buffer(cache, "position", shape, np.int32)
         backends.select().conv_pool2d(x, W, b, self.pool, self.relu, y, position)
         return y
 
     def _backward(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Array | None, Gradients]:
         W, x, position = self.params["W"], cache["x"], cache["position"]
-        backend, dy, dx = backends.select(), np.ascontiguousarray(dy), None
+        backend, dy, dx = backends.select(), contiguous(dy), None
         grads = {
             name: buffer(cache, f"d{name}", value.shape, value.dtype)
             for name, value in self.params.items()

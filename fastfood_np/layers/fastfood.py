@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from fastfood_np import backends
-from fastfood_np.layers.base import Gradients, Layer
+from fastfood_np.layers.base import Gradients, Layer, contiguous
 from fastfood_np.layers.cache import Cache, buffer
 from fastfood_np.layers.diagonal import Diagonal
 from fastfood_np.layers.dropout import draw_mask, mask_scale
@@ -121,7 +121,7 @@ class Fastfood(Layer):
         return self.constants["perm"]
 
     def _forward(self, x: Array, cache: Cache, rng: np.random.Generator | None) -> Array:
-        cache["x"] = x = _contiguous(x)
+        cache["x"] = x = contiguous(x)
         cache["mask"] = None
         if rng is not None:
             cache["mask"] = draw_mask(rng, (len(x), *self.perm.shape), self.dropout)
@@ -144,7 +144,7 @@ class Fastfood(Layer):
         grads = {name: buffer(cache, "d" + name, self.perm.shape, x.dtype) for name in "SGB"}
         backends.select().fastfood_backward(
             x,
-            _contiguous(dy),
+            contiguous(dy),
             *self._factors(),
             *self._mask(cache),
             dx,
@@ -218,12 +218,6 @@ class Fastfood(Layer):
         if cache["mask"] is not None:
             h *= cache["mask"]
             h *= h.dtype.type(mask_scale(self.dropout))
-
-
-def _contiguous(x: Array) -> Array:
-    """Return x laid out as kernels want it: np.require, but fast where there is nothing to do."""
-    flags = x.flags
-    return x if flags.c_contiguous and flags.aligned else np.require(x, requirements=("C", "A"))
 
 
 def _sub_cache(cache: Cache, name: str) -> Cache | None:

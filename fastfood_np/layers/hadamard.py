@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastfood_np import backends
-from fastfood_np.layers.base import Gradients, Layer
+from fastfood_np.layers.base import Gradients, Layer, contiguous
 from fastfood_np.layers.cache import Cache, buffer
 from fastfood_np.validation import Array, check_power_of_two
 
@@ -40,5 +40,5 @@ class Hadamard(Layer):
     @staticmethod
     def _transform(x: Array, out: Array) -> Array:
         d = out.shape[-1]
-        backends.select().fwht(np.ascontiguousarray(x).reshape(-1, d), out.reshape(-1, d))
+        backends.select().fwht(contiguous(x).reshape(-1, d), out.reshape(-1, d))
         return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastfood_np import backends
-from fastfood_np.layers.base import Gradients, Layer
+from fastfood_np.layers.base import Gradients, Layer, contiguous
 from fastfood_np.layers.cache import Cache, buffer
 from fastfood_np.validation import Array, check_int
 
@@ -55,12 +55,12 @@ class MaxPool2D(Layer):
         y = buffer(cache, "y", shape, x.dtype)
         cache["position"] = position = buffer(cache, "position", shape, np.int32)
         cache["x_shape"] = x.shape
-        backends.select().max_pool2d(np.ascontiguousarray(x), self.size, y, position)
+        backends.select().max_pool2d(contiguous(x), self.size, y, position)
         return y
 
     def _backward(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Array | None, Gradients]:
         if not need_dx:
             return None, {}
         dx = buffer(cache, "dx", cache["x_shape"], dy.dtype)
-        backends.select().max_pool2d_backward(cache["position"], np.ascontiguousarray(dy), dx)
+        backends.select().max_pool2d_backward(cache["position"], contiguous(dy), dx)
         return dx, {}

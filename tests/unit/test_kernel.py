@@ -214,27 +214,27 @@ def test_a_change_of_any_source_changes_the_names_in_the_cache(tmp_path, monkeyp
 
 
 def test_only_large_work_goes_parallel(four_threads):
-    assert jit.goes_parallel(jit.PARALLEL_MIN_ELEMENTS)
-    assert not jit.goes_parallel(jit.PARALLEL_MIN_ELEMENTS - 1)
+    assert jit.teams(jit.PARALLEL_MIN_ELEMENTS) > 1
+    assert jit.teams(jit.PARALLEL_MIN_ELEMENTS - 1) == 1
 
 
 def test_one_thread_shares_nothing_out(monkeypatch):
     monkeypatch.setattr(numba, "get_num_threads", lambda: 1)
-    assert not jit.goes_parallel(LARGE)
+    assert jit.teams(LARGE) == 1
 
 
 def test_serial_ends_with_its_block_and_binds_one_thread(four_threads):
     with jit.serial():
-        assert not jit.goes_parallel(LARGE)
+        assert jit.teams(LARGE) == 1
         with pytest.raises(KeyError), jit.serial():
             raise KeyError
-        assert not jit.goes_parallel(LARGE)
-    assert jit.goes_parallel(LARGE)
+        assert jit.teams(LARGE) == 1
+    assert jit.teams(LARGE) > 1
 
 
 def test_other_threads_are_serial(four_threads):
     answers = []
-    thread = threading.Thread(target=lambda: answers.append(jit.goes_parallel(LARGE)))
+    thread = threading.Thread(target=lambda: answers.append(jit.teams(LARGE) > 1))
     thread.start()
     thread.join()
     assert answers == [False]
@@ -242,9 +242,9 @@ def test_other_threads_are_serial(four_threads):
 
 def test_a_forked_child_is_serial(four_threads, monkeypatch):
     monkeypatch.setattr(jit, "_forked", False)
-    assert jit.goes_parallel(LARGE)
+    assert jit.teams(LARGE) > 1
     jit._note_fork()
-    assert not jit.goes_parallel(LARGE)
+    assert jit.teams(LARGE) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork() on this system")
@@ -252,15 +252,15 @@ def test_a_forked_child_is_serial(four_threads, monkeypatch):
 def test_fork_is_noted(four_threads):
     child = os.fork()
     if child == 0:
-        os._exit(int(jit.goes_parallel(LARGE)))
+        os._exit(int(jit.teams(LARGE) > 1))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert jit.goes_parallel(LARGE)
+    assert jit.teams(LARGE) > 1
 
 
 def test_workers_bounds_the_threads(monkeypatch):
     before, there_are = numba.get_num_threads(), numba.config.NUMBA_NUM_THREADS
     with pytest.raises(KeyError), jit.workers(1):
-        assert numba.get_num_threads() == 1 and not jit.goes_parallel(LARGE)
+        assert numba.get_num_threads() == 1 and jit.teams(LARGE) == 1
         with jit.workers(10_000):
             assert numba.get_num_threads() == there_are
         assert numba.get_num_threads() == 1

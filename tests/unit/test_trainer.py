@@ -243,7 +243,7 @@ def test_shard_bounds(rows):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_shards_run_serially_and_hand_back_in_order(threads):
     def task(shard, start, stop):
-        return shard, start, stop, jit.goes_parallel(1 << 30), backends.select().__name__
+        return shard, start, stop, jit.teams(1 << 30) > 1, backends.select().__name__
 
     with backends.using("reference"), ShardRunner(threads) as shards:
         answers = shards.run(task, 6)

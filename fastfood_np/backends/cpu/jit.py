@@ -72,11 +72,6 @@ def teams(elements: int) -> int:
     return 1 if alone else numba.get_num_threads()
 
 
-def goes_parallel(elements: int) -> bool:
-    """Whether work on this many elements should be shared out."""
-    return teams(elements) > 1
-
-
 def disabled() -> bool:
     """Whether NUMBA_DISABLE_JIT makes kernels run as plain Python."""
     return bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]

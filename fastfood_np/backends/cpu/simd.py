@@ -12,83 +12,30 @@ just-in-time compilation switched off, the words are those of `simd_in_python`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic
 
 from fastfood_np.backends.cpu import jit
+from fastfood_np.backends.cpu.vector_code import (
+    CACHE_LINE,
+    INT,
+    Memory,
+    Vector,
+    on_tuples,
+    places_of,
+    shuffled,
+    spread_over,
+    steps,
+    transposed,
+    vectors_of,
+)
 
 ONE, TWO, FOUR, EIGHT, SIXTEEN = ((None,) * n for n in (1, 2, 4, 8, 16))
 
-INT = ir.IntType(32)
-CACHE_LINE = 64
-
-
-class Vector(types.Type):
-    """Numba's type of a vector register."""
-
-    def __init__(self, dtype: Any, lanes: int) -> None:
-        self.dtype, self.lanes = dtype, lanes
-        super().__init__(name=f"Vector({dtype} x {lanes})")
-
-
-@register_model(Vector)
-class _VectorModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, vector: Vector) -> None:
-        element = manager.lookup(vector.dtype).get_value_type()
-        super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
-
-
 # ---------------------------------------------------------------------------- to and from memory
-
-
-class _Memory:
-    """A flat array, or a pointer, as a kernel's code sees it."""
-
-    def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
-        self.builder, self.element = builder, kind.dtype
-        is_array = isinstance(kind, types.Array)
-        self.data = context.make_array(kind)(context, builder, value).data if is_array else value
-
-    def address(self, index: Any) -> Any:
-        return self.builder.gep(self.data, [index])
-
-    def load(self, index: Any, lanes: int, context: Any) -> Any:
-        vector = context.get_value_type(Vector(self.element, lanes))
-        return self.builder.load(
-            self.builder.bitcast(self.address(index), vector.as_pointer()), align=self.alignment
-        )
-
-    def store(self, index: Any, vector: Any) -> None:
-        pointer = self.builder.bitcast(self.address(index), vector.type.as_pointer())
-        self.builder.store(vector, pointer, align=self.alignment)
-
-    @property
-    def alignment(self) -> int:
-        return int(self.element.bitwidth // 8)  # of one element: rows may start anywhere
-
-
-def _steps(builder: Any, index: Any, stride: Any, count: int) -> Iterator[Any]:
-    """Yield index, index + stride, ... as code."""
-    for k in range(count):
-        yield index
-        if k + 1 < count:
-            index = builder.add(index, stride)
-
-
-def _places(builder: Any, memory: _Memory, first: Any, width: Any, offset: Any, count: int) -> Any:
-    """Yield places[first + k] * width + offset for k = 0, 1, ... as code."""
-    one = ir.Constant(first.type, 1)
-    for position in _steps(builder, first, one, count):
-        place = builder.load(memory.address(position))
-        yield builder.add(builder.mul(place, width), offset)
-
-
-def _same(array: Any, lanes: Any, count: Any) -> Any:
-    return types.UniTuple(Vector(array.dtype, lanes.count), count.count)
 
 
 @intrinsic
@@ -99,7 +46,7 @@ def flat(typing: Any, array: Any) -> Any:
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _Memory(context, builder, array, arguments[0]).data
+        return Memory(context, builder, array, arguments[0]).data
 
     return types.CPointer(array.dtype)(array), generate
 
@@ -145,7 +92,7 @@ def up_to_line(typing: Any, array: Any, index: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         wide = ir.IntType(64)
-        start = _Memory(context, builder, array, arguments[0]).address(arguments[1])
+        start = Memory(context, builder, array, arguments[0]).address(arguments[1])
         gap = builder.and_(builder.neg(builder.ptrtoint(start, wide)), wide(CACHE_LINE - 1))
         reached = builder.icmp_unsigned("==", builder.and_(gap, wide(15)), wide(0))
         return builder.select(reached, builder.udiv(gap, wide(size)), wide(0))
@@ -158,7 +105,7 @@ def load(typing: Any, lanes: Any, array: Any, index: Any) -> Any:
     """Return the vector array[index : index + lanes]."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        memory = _Memory(context, builder, array, arguments[1])
+        memory = Memory(context, builder, array, arguments[1])
         return memory.load(arguments[2], lanes.count, context)
 
     return Vector(array.dtype, lanes.count)(lanes, array, index), generate
@@ -169,7 +116,7 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
     """Put the vector at array[index]."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _Memory(context, builder, array, arguments[0]).store(*arguments[1:])
+        Memory(context, builder, array, arguments[0]).store(*arguments[1:])
         return context.get_dummy_value()
 
     return types.none(array, index, vector), generate
@@ -180,14 +127,14 @@ def load_all(typing: Any, lanes: Any, count: Any, array: Any, index: Any, stride
     """Return `count` vectors, the k-th from array[index + k stride]."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        memory = _Memory(context, builder, array, arguments[2])
+        memory = Memory(context, builder, array, arguments[2])
         vectors = [
             memory.load(place, lanes.count, context)
-            for place in _steps(builder, *arguments[3:], count.count)
+            for place in steps(builder, *arguments[3:], count.count)
         ]
         return context.make_tuple(builder, signature.return_type, vectors)
 
-    return _same(array, lanes, count)(lanes, count, array, index, stride), generate
+    return vectors_of(array, lanes, count)(lanes, count, array, index, stride), generate
 
 
 @intrinsic
@@ -195,8 +142,8 @@ def store_all(typing: Any, array: Any, index: Any, stride: Any, vectors: Any) ->
     """Put the k-th vector at array[index + k stride]."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        memory = _Memory(context, builder, array, arguments[0])
-        places = _steps(builder, *arguments[1:3], vectors.count)
+        memory = Memory(context, builder, array, arguments[0])
+        places = steps(builder, *arguments[1:3], vectors.count)
         for place, vector in zip(places, cgutils.unpack_tuple(builder, arguments[3]), strict=True):
             memory.store(place, vector)
         return context.get_dummy_value()
@@ -218,15 +165,15 @@ def gather_all(
     """Return `count` vectors, the k-th from array[places[first + k] width + offset]."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        memory = _Memory(context, builder, array, arguments[2])
-        index = _Memory(context, builder, places, arguments[3])
+        memory = Memory(context, builder, array, arguments[2])
+        index = Memory(context, builder, places, arguments[3])
         vectors = [
             memory.load(place, lanes.count, context)
-            for place in _places(builder, index, *arguments[4:], count.count)
+            for place in places_of(builder, index, *arguments[4:], count.count)
         ]
         return context.make_tuple(builder, signature.return_type, vectors)
 
-    result = _same(array, lanes, count)
+    result = vectors_of(array, lanes, count)
     return result(lanes, count, array, places, first, width, offset), generate
 
 
@@ -237,9 +184,9 @@ def scatter_all(
     """Put the k-th vector at array[places[first + k] width + offset]."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        memory = _Memory(context, builder, array, arguments[0])
-        index = _Memory(context, builder, places, arguments[1])
-        targets = _places(builder, index, *arguments[2:5], vectors.count)
+        memory = Memory(context, builder, array, arguments[0])
+        index = Memory(context, builder, places, arguments[1])
+        targets = places_of(builder, index, *arguments[2:5], vectors.count)
         for place, vector in zip(targets, cgutils.unpack_tuple(builder, arguments[5]), strict=True):
             memory.store(place, vector)
         return context.get_dummy_value()
@@ -252,7 +199,7 @@ def prefetch(typing: Any, lanes: Any, count: Any, array: Any, index: Any) -> Any
     """Ask for `count` neighbouring vectors from array[index] on, which may lie behind its end."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        memory = _Memory(context, builder, array, arguments[2])
+        memory = Memory(context, builder, array, arguments[2])
         pointer = ir.IntType(8).as_pointer()
         fetch = cgutils.get_or_insert_function(
             builder.module,
@@ -261,7 +208,7 @@ def prefetch(typing: Any, lanes: Any, count: Any, array: Any, index: Any) -> Any
         )
         step = ir.Constant(arguments[3].type, CACHE_LINE // memory.alignment)
         lines = -(-lanes.count * count.count * memory.alignment // CACHE_LINE)
-        for place in _steps(builder, arguments[3], step, lines):
+        for place in steps(builder, arguments[3], step, lines):
             address = builder.bitcast(memory.address(place), pointer)
             builder.call(fetch, [address, INT(0), INT(3), INT(1)])  # to read, keep, data
         return context.get_dummy_value()
@@ -270,21 +217,6 @@ def prefetch(typing: Any, lanes: Any, count: Any, array: Any, index: Any) -> Any
 
 
 # -------------------------------------------------------------------------------------- arithmetic
-
-
-def _on_tuples(operation: Callable[[Any, list[Any]], list[Any]]) -> Callable[..., Any]:
-    """Return the code of a word that makes of a tuple of vectors another of the same type."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vectors = operation(builder, cgutils.unpack_tuple(builder, arguments[0]))
-        return context.make_tuple(builder, signature.return_type, vectors)
-
-    return generate
-
-
-def _shuffled(builder: Any, x: Any, y: Any, picks: list[int]) -> Any:
-    """Return the vector of these elements of x followed by y."""
-    return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(INT, len(picks)), picks))
 
 
 @intrinsic
@@ -297,18 +229,12 @@ def zeros(typing: Any, lanes: Any, array: Any) -> Any:
     return Vector(array.dtype, lanes.count)(lanes, array), generate
 
 
-def _spread(builder: Any, scalar: Any, lanes: int) -> Any:
-    nothing = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
-    first = builder.insert_element(nothing, scalar, INT(0))
-    return _shuffled(builder, first, nothing, [0] * lanes)
-
-
 @intrinsic
 def spread(typing: Any, lanes: Any, scalar: Any) -> Any:
     """Return a vector of copies of a number."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _spread(builder, arguments[1], lanes.count)
+        return spread_over(builder, arguments[1], lanes.count)
 
     return Vector(scalar, lanes.count)(lanes, scalar), generate
 
@@ -318,15 +244,15 @@ def spread_all(typing: Any, lanes: Any, count: Any, array: Any, index: Any) -> A
     """Return `count` vectors, the k-th of copies of array[index + k]."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        memory = _Memory(context, builder, array, arguments[2])
+        memory = Memory(context, builder, array, arguments[2])
         one = ir.Constant(arguments[3].type, 1)
         vectors = [
-            _spread(builder, builder.load(memory.address(place)), lanes.count)
-            for place in _steps(builder, arguments[3], one, count.count)
+            spread_over(builder, builder.load(memory.address(place)), lanes.count)
+            for place in steps(builder, arguments[3], one, count.count)
         ]
         return context.make_tuple(builder, signature.return_type, vectors)
 
-    return _same(array, lanes, count)(lanes, count, array, index), generate
+    return vectors_of(array, lanes, count)(lanes, count, array, index), generate
 
 
 @intrinsic
@@ -402,7 +328,7 @@ def multiply_add(typing: Any, factor: Any, x: Any, y: Any) -> Any:
             ir.FunctionType(y.type, [y.type] * 3),
             f"llvm.fmuladd.v{y.type.count}f{signature.args[0].bitwidth}",
         )
-        return builder.call(fused, [_spread(builder, factor, y.type.count), x, y])
+        return builder.call(fused, [spread_over(builder, factor, y.type.count), x, y])
 
     return y(factor, x, y), generate
 
@@ -424,7 +350,7 @@ def butterflies(typing: Any, vectors: Any) -> Any:
             half *= 2
         return v
 
-    return vectors(vectors), _on_tuples(operation)
+    return vectors(vectors), on_tuples(operation)
 
 
 @intrinsic
@@ -440,7 +366,7 @@ def butterflies_within(typing: Any, vectors: Any) -> Any:
             v = [
                 builder.fadd(
                     builder.fmul(x, signs, flags=exact),
-                    _shuffled(builder, x, x, partner),
+                    shuffled(builder, x, x, partner),
                     flags=exact,
                 )
                 for x in v
@@ -448,62 +374,13 @@ def butterflies_within(typing: Any, vectors: Any) -> Any:
             half *= 2
         return v
 
-    return vectors(vectors), _on_tuples(operation)
+    return vectors(vectors), on_tuples(operation)
 
 
 @intrinsic
 def transpose(typing: Any, vectors: Any) -> Any:
     """Return the columns of a square matrix of which the vectors are the rows."""
-    lanes = vectors.dtype.lanes
-    block = min(lanes, 128 // vectors.dtype.dtype.bitwidth)  # what processors shuffle at once
-
-    def picked(builder: Any, x: Any, y: Any, size: int, parity: int) -> Any:
-        """Pieces of that size and parity, all of x, then all of y."""
-        picks = [i for i in range(2 * lanes) if i // size % 2 == parity]
-        return _shuffled(builder, x, y, picks)
-
-    def interleaved(builder: Any, x: Any, y: Any, size: int, parity: int) -> Any:
-        """In each block: that half of x's pieces and of y's, in turn."""
-        half = [
-            start + piece
-            for start in range(0, lanes, block)
-            for piece in range(parity * block // 2, (parity + 1) * block // 2, size)
-        ]
-        picks = [i + k for p in half for i in (p, p + lanes) for k in range(size)]
-        return _shuffled(builder, x, y, picks)
-
-    def within_blocks(builder: Any, v: list[Any], size: int) -> list[Any]:
-        if len(v) == 1:
-            return v
-        half = len(v) // 2
-        low = [
-            interleaved(builder, v[2 * i], v[2 * i + 1], size, parity)
-            for parity in (0, 1)
-            for i in range(half)
-        ]
-        return within_blocks(builder, low[:half], 2 * size) + within_blocks(
-            builder, low[half:], 2 * size
-        )
-
-    def between_blocks(builder: Any, v: list[Any]) -> list[Any]:
-        if len(v) == 1:
-            return v
-        pairs = list(zip(v[0::2], v[1::2], strict=True))
-        result = [None] * len(v)
-        for parity in (0, 1):
-            result[parity::2] = between_blocks(
-                builder, [picked(builder, x, y, block, parity) for x, y in pairs]
-            )
-        return result
-
-    def operation(builder: Any, v: list[Any]) -> list[Any]:
-        groups = [within_blocks(builder, v[g : g + block], 1) for g in range(0, lanes, block)]
-        result = [None] * lanes
-        for k in range(block):
-            result[k::block] = between_blocks(builder, [group[k] for group in groups])
-        return result
-
-    return vectors(vectors), _on_tuples(operation)
+    return vectors(vectors), on_tuples(transposed)
 
 
 if jit.disabled():

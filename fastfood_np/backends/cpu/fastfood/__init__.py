@@ -28,17 +28,17 @@ _ABSENT: dict[Any, Array] = {np.dtype(t): np.empty((1, 0), t) for t in (np.float
 _NO_MASK = np.empty((1, 1, 0), np.uint8)
 
 
-def _scratch(teams: int, d_pad: int, dtype: Any) -> Array:
-    """Return uninitialised memory for each team, from the start of a line of the cache.
+def _scratch(threads: int, d_pad: int, dtype: Any) -> Array:
+    """Return uninitialised memory for each thread, from the start of a line of the cache.
 
     Each Python thread keeps a small one: to allocate it costs more than a short batch.
     """
-    key = teams, d_pad, dtype
+    key = threads, d_pad, dtype
     if getattr(_kept, "key", None) != key:
         row = scratch_size(d_pad, dtype.itemsize) * dtype.itemsize
-        memory = np.empty(teams * row + LINE, np.uint8)
+        memory = np.empty(threads * row + LINE, np.uint8)
         skip = -memory.ctypes.data % LINE
-        scratch = memory[skip : skip + teams * row].view(dtype).reshape(teams, -1)
+        scratch = memory[skip : skip + threads * row].view(dtype).reshape(threads, -1)
         if memory.size > MOST_KEPT:
             return scratch
         _kept.key, _kept.scratch = key, scratch
