@@ -74,7 +74,18 @@ class Work:
         calls: list[tuple[Any, ...]] = []
         with mock.patch.object(Kernel, "__call__", lambda *arguments: calls.append(arguments)):
             cpu.fastfood_forward(
-                self.x, p["S"], p["G"], p["B"], layer.perm, layer.scale, None, 1.0, "none", None, y
+                self.x,
+                p["S"],
+                p["G"],
+                p["B"],
+                layer.perm,
+                layer.scale,
+                None,
+                1.0,
+                "none",
+                None,
+                1.0,
+                y,
             )
         ((kernel, *arguments),) = calls
         contender = Contender(lambda: kernel(*arguments), lambda: touch(self.x, y))

@@ -16,6 +16,7 @@ import numpy as np
 from fastfood_np.backends import cpu
 from fastfood_np.backends.cpu import fastfood, jit, widths
 from fastfood_np.backends.cpu.fastfood.tiles import scratch_size
+from fastfood_np.backends.cpu.nonlinearities import NAMES
 
 FORMS = ("avx512", "avx2", "portable")
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -161,7 +162,7 @@ def calls_of_fwht(memory, pool):
 def nonlinearities(d_pad):
     """All, once: they go over finished rows, whatever the vectors; and each is a kernel more."""
     once = d_pad >= 16 and widths.chosen() == "portable"
-    return ("none", "relu", "cos", "cos_sin") if once else ("none",)
+    return NAMES if once else ("none",)
 
 
 def calls_of_fastfood(memory, pool, m, d_in, n_out, shape):
@@ -180,7 +181,7 @@ def calls_of_fastfood(memory, pool, m, d_in, n_out, shape):
         for name in nonlinearities(shape[1]):
             phase = numbers(n_out) if name == "cos" else None
             y = memory.blank((m, 2 * n_out if name == "cos_sin" else n_out), pool.dtype)
-            arguments = (numbers(m, d_in), *factors(masked), name, phase, y)
+            arguments = (numbers(m, d_in), *factors(masked), name, phase, 0.5, y)
             yield f"fastfood_forward {label} {name}", cpu.fastfood_forward, arguments
         for wanted in (False, True):
             dx = memory.blank((m, d_in), pool.dtype) if wanted else None

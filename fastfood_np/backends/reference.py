@@ -83,6 +83,7 @@ def fastfood_forward(
     keep_scale: float,
     nonlinearity: str,
     phase: Array | None,
+    amplitude: float,
     y: Array,
 ) -> None:
     """Fill y with a function of v = c S H G Pi H B x for x (m, d_in).
@@ -91,22 +92,40 @@ def fastfood_forward(
     the outputs of all blocks are cut to n_out. `keep` (m, blocks, d_pad) is None or equation 7's
     mask on h_G, and what is kept is multiplied by `keep_scale`.
 
-    The nonlinearity is "none"; "relu"; "cos", which is cos(v + phase) with phase (n_out,); or
-    "cos_sin", with which y is (m, 2 n_out): first the cosines of v, then the sines.
+    What becomes of v says `apply_nonlinearity`.
     """
     h_S = G * _h_G(x, B, perm, keep, keep_scale)
     _fwht(h_S)
-    n_out = y.shape[1] // (2 if nonlinearity == "cos_sin" else 1)
-    v = x.dtype.type(scale) * (S * h_S).reshape(len(x), S.size)[:, :n_out]
-    if nonlinearity == "none":
-        y[...] = v
-    elif nonlinearity == "relu":
-        np.maximum(v, 0, out=y)
+    n_out = _n_outputs(nonlinearity, y)
+    y[:, :n_out] = x.dtype.type(scale) * (S * h_S).reshape(len(x), S.size)[:, :n_out]
+    apply_nonlinearity(nonlinearity, phase, amplitude, y)
+
+
+def _n_outputs(nonlinearity: str, y: Array) -> int:
+    return y.shape[1] // (2 if nonlinearity == "cos_sin" else 1)
+
+
+def apply_nonlinearity(nonlinearity: str, phase: Array | None, amplitude: float, y: Array) -> None:
+    """Replace v, which stands in the first n_out columns of y (m, ...), by amplitude * f(v).
+
+    f(v) is, by the name of the nonlinearity: "none" v; "relu" max(0, v); "relu_squared" its square;
+    "step" 0, 1/2 or 1 by the sign of v; "cos" cos(v + phase) with phase (n_out,). With "cos_sin" y
+    is (m, 2 n_out): first the cosines of v, then the sines. (A further column stays as it is.)
+    """
+    n_out = _n_outputs(nonlinearity, y)
+    v = y[:, :n_out]
+    if nonlinearity == "cos_sin":
+        np.sin(v, out=y[:, n_out : 2 * n_out])
+        np.cos(v, out=v)
+        y = y[:, : 2 * n_out]
     elif nonlinearity == "cos":
-        np.cos(v + phase, out=y)
-    else:
-        np.cos(v, out=y[:, :n_out])
-        np.sin(v, out=y[:, n_out:])
+        np.cos(v + phase, out=v)
+    elif nonlinearity == "step":
+        np.heaviside(v, 0.5, out=v)
+    elif nonlinearity != "none":
+        np.maximum(v, 0, out=v)
+        v *= v if nonlinearity == "relu_squared" else 1
+    y *= y.dtype.type(amplitude)
 
 
 def fastfood_backward(

@@ -135,7 +135,9 @@ class Fastfood(Layer):
 
     def _forward_fused(self, x: Array, cache: Cache) -> Array:
         y = buffer(cache, "y", (len(x), self.n_out), x.dtype)
-        backends.select().fastfood_forward(x, *self._factors(), *self._mask(cache), "none", None, y)
+        backends.select().fastfood_forward(
+            x, *self._factors(), *self._mask(cache), "none", None, 1.0, y
+        )
         return y
 
     def _backward_fused(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Any, Gradients]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from fastfood_np.validation import Array, check_int, check_rng
+
+
+# (generator, count, dimension) -> array (count,)
+Radii: TypeAlias = Callable[[np.random.Generator, int, int], Array]
 
 
 class FastfoodFactors(NamedTuple):
@@ -27,7 +32,14 @@ def padded_size(d: int) -> int:
     return 1 << (d - 1).bit_length()
 
 
-def draw_fastfood(d_in: int, n_out: int, rng: Any = None) -> FastfoodFactors:
+def gaussian_radii(rng: np.random.Generator, count: int, dimension: int) -> Array:
+    """Draw the lengths of N(0, I) vectors: chi with `dimension` degrees of freedom."""
+    return np.sqrt(rng.chisquare(dimension, count))
+
+
+def draw_fastfood(
+    d_in: int, n_out: int, rng: Any = None, *, radii: Radii = gaussian_radii
+) -> FastfoodFactors:
     """Draw the factors of ceil(n_out / d_pad) stacked blocks for the Gaussian kernel.
 
     Of each block (Le et al., section 4.2): B_ii uniform in {-1, +1}, perm a uniform permutation,
@@ -44,6 +56,10 @@ def draw_fastfood(d_in: int, n_out: int, rng: Any = None) -> FastfoodFactors:
     d_in, n_out : int
         Length of one input and of one output.
     rng : None, int, SeedSequence or Generator
+    radii : callable
+        Draws the s of a block, as ``radii(generator, d_pad, d_pad)``: how many, and in how many
+        dimensions. Other lengths of the rows of V than the Gaussian's give other radial kernels
+        (section 4.4 there).
 
     Returns
     -------
@@ -65,7 +81,7 @@ def draw_fastfood(d_in: int, n_out: int, rng: Any = None) -> FastfoodFactors:
         B[:] = 2 * generator.integers(0, 2, d_pad) - 1
         perm[:] = generator.permutation(d_pad)
         G[:] = generator.standard_normal(d_pad)
-        S[:] = np.sqrt(generator.chisquare(d_pad, d_pad)) / np.linalg.norm(G)
+        S[:] = radii(generator, d_pad, d_pad) / np.linalg.norm(G)
     return factors
 
 

@@ -13,7 +13,7 @@ from fastfood_np.transforms.arguments import check_out, check_workers, result_dt
 from fastfood_np.transforms.factors import FastfoodFactors
 from fastfood_np.validation import Array, check_choice, check_int, check_permutation, check_real
 
-NONLINEARITIES = ("none", "relu", "cos", "cos_sin")
+NONLINEARITIES = ("none", "relu", "relu_squared", "step", "cos", "cos_sin")
 
 
 def fastfood_transform(
@@ -24,6 +24,7 @@ def fastfood_transform(
     n_out: int | None = None,
     nonlinearity: str = "none",
     phase: npt.ArrayLike | None = None,
+    amplitude: float = 1.0,
     out: Array | None = None,
     workers: int | None = None,
     backend: str | None = None,
@@ -33,7 +34,7 @@ def fastfood_transform(
     Le, Sarlos & Smola, equation 33; equation 5 of Deep Fried Convnets. With factors from
     `draw_fastfood` and c = 1 / (sigma sqrt(d_pad)), the features [cos v, sin v] / sqrt(n_out)
     stand for the Gaussian kernel (there equations 1 and 2), and max(0, v) / sqrt(n_out) for half
-    the arc-cosine kernel of order 1 (equations 3 and 4).
+    the arc-cosine kernel of order 1 (equations 3 and 4). `fastfood_np.features` has them ready.
 
     Parameters
     ----------
@@ -48,10 +49,13 @@ def fastfood_transform(
         The scalar c.
     n_out : int, optional
         How many entries of v are wanted, at most blocks * d_pad, which is the default.
-    nonlinearity : {"none", "relu", "cos", "cos_sin"}
-        The result: v; max(0, v); cos(v + phase); or cos v, and behind it sin v.
+    nonlinearity : {"none", "relu", "relu_squared", "step", "cos", "cos_sin"}
+        The result: v; max(0, v); its square; 0, 1/2 or 1 by the sign of v; cos(v + phase); or
+        cos v, and behind it sin v.
     phase : array_like of shape (n_out,), optional
         For "cos", and only for it.
+    amplitude : float
+        A factor of the result.
     out : ndarray, optional
         Where to put the result: an array of the result's shape and dtype, laid out in any way.
     workers : int, optional
@@ -96,6 +100,7 @@ def fastfood_transform(
     """
     check_choice(nonlinearity, "nonlinearity", NONLINEARITIES)
     scale = check_real(scale, "scale")
+    amplitude = check_real(amplitude, "amplitude")
     threads = None if workers is None else check_workers(workers)
     source = np.asarray(x)
     dtype = result_dtype(source.dtype)
@@ -127,6 +132,7 @@ def fastfood_transform(
             1.0,
             nonlinearity,
             angles,
+            amplitude,
             y.reshape(-1, shape[-1]),
         )
     if y is not out:

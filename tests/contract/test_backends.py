@@ -80,7 +80,9 @@ def run_fwht(backend, dtype, kind):
     return [rows, out]
 
 
-def run_fastfood(backend, dtype, kind, nonlinearities=("none", "relu"), **options):
+def run_fastfood(
+    backend, dtype, kind, nonlinearities=("none", "relu", "relu_squared", "step"), **options
+):
     x, dy, factors = fastfood_inputs(dtype, kind, **options)
     dx = np.full_like(x, np.nan)
     grads = [np.full_like(factors[0], np.nan) for _ in range(3)]
@@ -89,7 +91,7 @@ def run_fastfood(backend, dtype, kind, nonlinearities=("none", "relu"), **option
     for nonlinearity in nonlinearities:
         y = np.full((len(dy), dy.shape[1] * (1 + (nonlinearity == "cos_sin"))), np.nan, dtype)
         given = phase if nonlinearity == "cos" else None
-        backend.fastfood_forward(x, *factors, nonlinearity, given, y)
+        backend.fastfood_forward(x, *factors, nonlinearity, given, 0.5, y)
         results.append(y)
     backend.fastfood_backward(x, dy, *factors, dx, *grads)
     again = [np.full_like(factors[0], np.nan) for _ in range(3)]
@@ -136,7 +138,23 @@ def run_sgd_step(backend, dtype, kind):
     return [w, v]
 
 
+def run_apply_nonlinearity(backend, dtype, kind):
+    rng = np.random.default_rng(5)
+    phase, results = numbers(rng, (7,), dtype, kind), []
+    exact = ("none", "relu", "relu_squared", "step")
+    for name in exact if kind == INTEGERS else (*exact, "cos", "cos_sin"):
+        # One column more than is used, and numbers with a sign, NaN and both infinities.
+        y = numbers(rng, (9, 15 if name == "cos_sin" else 7), dtype, kind)
+        y[0, :4] = 0.0, -0.0, 0.0, 2.0
+        if name not in ("cos", "cos_sin"):
+            y[1, :3] = np.nan, np.inf, -np.inf
+        backend.apply_nonlinearity(name, phase if name == "cos" else None, 0.5, y)
+        results.append(y)
+    return results
+
+
 RUNS = [
+    run_apply_nonlinearity,
     run_fwht,
     run_fastfood,
     run_fastfood_dropout,
@@ -178,7 +196,7 @@ def test_same_results(run, dtype):
     for ours, theirs in zip(
         run(cpu, dtype, "normal"), run(select_reference(), dtype, "normal"), strict=True
     ):
-        limit = 64 * np.finfo(dtype).eps * np.abs(theirs).max()
+        limit = 64 * np.finfo(dtype).eps * np.abs(theirs[np.isfinite(theirs)]).max()
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=limit)
 
 

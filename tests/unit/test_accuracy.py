@@ -75,7 +75,7 @@ RESULTS = ("y", "dx", "dS", "dG", "dB")
 def run(backend, x, dy, S, G, B, perm, scale):
     """All five results of a backend, in the dtype of the arguments."""
     y, dx, dS, dG, dB = map(np.empty_like, (dy, x, S, G, B))
-    backend.fastfood_forward(x, S, G, B, perm, scale, None, 1.0, "none", None, y)
+    backend.fastfood_forward(x, S, G, B, perm, scale, None, 1.0, "none", None, 1.0, y)
     backend.fastfood_backward(x, dy, S, G, B, perm, scale, None, 1.0, dx, dS, dG, dB)
     return y, dx, dS, dG, dB
 

@@ -18,6 +18,8 @@ V = X @ fastfood_matrix(FACTORS, 0.3, (40, 13)).T
 EXPECTED = {
     "none": V,
     "relu": np.maximum(V, 0),
+    "relu_squared": np.maximum(V, 0) ** 2,
+    "step": (V > 0) * 1.0,
     "cos": np.cos(V + PHASE),
     "cos_sin": np.concatenate([np.cos(V), np.sin(V)], axis=-1),
 }
@@ -35,11 +37,13 @@ def test_it_is_a_function_of_the_dense_product(nonlinearity, dtype, backend):
         n_out=40,
         nonlinearity=nonlinearity,
         phase=phase,
+        amplitude=1.5,
         backend=backend,
     )
     assert y.dtype == dtype
     tolerance = 1e-5 if dtype == np.float32 else 1e-13
-    np.testing.assert_allclose(y, EXPECTED[nonlinearity], atol=tolerance)
+    expected = 1.5 * EXPECTED[nonlinearity]
+    np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
 def test_all_outputs_by_default_and_any_smaller_number():

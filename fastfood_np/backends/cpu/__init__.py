@@ -9,11 +9,13 @@ from fastfood_np.backends.cpu.fastfood import fastfood_backward, fastfood_forwar
 from fastfood_np.backends.cpu.hadamard import fwht
 from fastfood_np.backends.cpu.host import description
 from fastfood_np.backends.cpu.jit import serial, workers
+from fastfood_np.backends.cpu.nonlinearities import apply_nonlinearity
 from fastfood_np.backends.cpu.pointwise import sgd_step
 from fastfood_np.backends.cpu.pooling import max_pool2d, max_pool2d_backward
 from fastfood_np.backends.cpu.widths import vectors
 
 __all__ = [
+    "apply_nonlinearity",
     "conv_pool2d",
     "conv_pool2d_backward_input",
     "conv_pool2d_backward_weights",

@@ -202,25 +202,25 @@ def _reduce(x, shifted):
 
 
 @part
-def _finish(r, shifted, cosines, sines):
+def _finish(r, shifted, amplitude, cosines, sines):
     for i in range(r.size):
         cosine, sine = _cos_sin_reduced(r[i], shifted[i])
-        cosines[i] = cosine
+        cosines[i] = amplitude * cosine
         if sines is not None:
-            sines[i] = sine
+            sines[i] = amplitude * sine
 
 
 @part
-def _one_by_one(x, cosines, sines):
+def _one_by_one(x, amplitude, cosines, sines):
     for i in range(x.size):
         cosine, sine = _cos_sin(x[i])
-        cosines[i] = cosine
+        cosines[i] = amplitude * x.dtype.type(cosine)
         if sines is not None:
-            sines[i] = sine
+            sines[i] = amplitude * x.dtype.type(sine)
 
 
 @part
-def _fill(angles, phase, cosines, sines):
+def _fill(angles, phase, amplitude, cosines, sines):
     scratch = np.empty((2, min(TILE, angles.size)), angles.dtype)
     for start in range(0, angles.size, TILE):
         stop = min(start + TILE, angles.size)
@@ -228,26 +228,26 @@ def _fill(angles, phase, cosines, sines):
         c, s = cosines[start:stop], _slice(sines, start, stop)
         if _load(angles[start:stop], _slice(phase, start, stop), x):
             _reduce(x, shifted)
-            _finish(x, shifted, c, s)
+            _finish(x, shifted, amplitude, c, s)
         else:
-            _one_by_one(x, c, s)
+            _one_by_one(x, amplitude, c, s)
 
 
 @jit
-def cos_sin_row(angles, cosines, sines):
-    """Fill two rows with the cosines and sines of `angles`.
+def cos_sin_row(angles, amplitude, cosines, sines):
+    """Fill two rows with `amplitude` times the cosines and sines of `angles`.
 
-    All are contiguous rows (n,) of one dtype, float32 or float64. `angles` may be the same memory
+    All are contiguous rows (n,) of one dtype, float32 or float64, as is the amplitude. `angles` may be the same memory
     as `cosines` or `sines`. NaN and infinities give NaN, and sin(-0) = -0. One |x| > LIMIT, or not
     finite, brings its tile of `TILE` elements down to the pace of libm.
     """
-    _fill(angles, None, cosines, sines)
+    _fill(angles, None, amplitude, cosines, sines)
 
 
 @jit
-def cos_row(angles, phase, out):
-    """Fill the row `out` with cos(angles + phase), the sum rounded to their dtype.
+def cos_row(angles, phase, amplitude, out):
+    """Fill the row `out` with amplitude * cos(angles + phase), the sum rounded to their dtype.
 
     As `cos_sin_row`; `out` may be the same memory as `angles` or `phase`.
     """
-    _fill(angles, phase, out, None)
+    _fill(angles, phase, amplitude, out, None)

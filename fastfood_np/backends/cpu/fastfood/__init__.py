@@ -56,6 +56,7 @@ def fastfood_forward(
     keep_scale: float,
     nonlinearity: str,
     phase: Array | None,
+    amplitude: float,
     y: Array,
 ) -> None:
     """Fill y with a function of c S H G Pi H B x; see `backends.reference`."""
@@ -72,6 +73,7 @@ def fastfood_forward(
         _NO_MASK if keep is None else usual(keep.view(np.uint8)),
         dtype.type(keep_scale),
         _ABSENT[dtype][0] if phase is None else usual(phase),
+        dtype.type(amplitude),
         y,
         _scratch(threads, d_pad, dtype),
     )

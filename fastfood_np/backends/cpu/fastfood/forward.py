@@ -91,7 +91,24 @@ def _to_y(lanes, h_S, S, at, scale, buffer, y, length, row, rows, n_out, d_pad):
 NONLINEARITY = NUMBER["none"]
 
 
-def _tiles(lanes, x, S, G, B, perm, scale, keep, keep_scale, phase, y, scratch, team, first, last):
+def _tiles(
+    lanes,
+    x,
+    S,
+    G,
+    B,
+    perm,
+    scale,
+    keep,
+    keep_scale,
+    phase,
+    amplitude,
+    y,
+    scratch,
+    team,
+    first,
+    last,
+):
     """Fill the rows of y that the tiles from `first` to `last` hold."""
     m, d_in, blocks, d_pad = U(x.shape[0]), U(x.shape[1]), U(S.shape[0]), U(S.shape[1])
     n_out, length = U(n_outputs(NONLINEARITY, y)), U(y.shape[1])
@@ -112,7 +129,13 @@ def _tiles(lanes, x, S, G, B, perm, scale, keep, keep_scale, phase, y, scratch, 
             )  # fmt: skip
             _to_y(lanes, h_S, S, at, scale, buffer, flat(y), length, row, rows, n_out, d_pad)
             apply_to_rows(
-                NONLINEARITY, y[row : row + rows], n_out, at, min(n_out, at + d_pad), phase
+                NONLINEARITY,
+                y[row : row + rows],
+                n_out,
+                at,
+                min(n_out, at + d_pad),
+                phase,
+                amplitude,
             )
 
 

@@ -32,7 +32,22 @@ NONLINEARITY = NUMBER["none"]
 
 
 def _forward(
-    lanes, x, S, G, B, perm, scale, keep, keep_scale, phase, y, scratch, team, first, last
+    lanes,
+    x,
+    S,
+    G,
+    B,
+    perm,
+    scale,
+    keep,
+    keep_scale,
+    phase,
+    amplitude,
+    y,
+    scratch,
+    team,
+    first,
+    last,
 ):
     """Fill the rows of y from `first` to `last`."""
     blocks, d_pad = S.shape
@@ -49,7 +64,7 @@ def _forward(
             y_block = y[row, start:stop]
             for i in range(y_block.size):
                 y_block[i] = scale * (S[block, i] * h_G[i])
-            apply_to_rows(NONLINEARITY, y[row : row + 1], n_out, start, stop, phase)
+            apply_to_rows(NONLINEARITY, y[row : row + 1], n_out, start, stop, phase, amplitude)
 
 
 @part

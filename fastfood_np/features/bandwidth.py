@@ -1,0 +1,62 @@
+"""The bandwidth of a kernel: from gamma or sigma, as numbers or by a rule from the data."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from fastfood_np.features.spectra import Spectrum
+from fastfood_np.validation import Array, check_real
+
+RULES = ("scale", "median")
+MEDIAN_ROWS = 1000
+
+
+def bandwidth(gamma: Any, sigma: Any, X: Any, spectrum: Spectrum) -> float:
+    """Return sigma for the points X, dense or sparse (m, d).
+
+    "scale" is scikit-learn's rule, gamma = 1 / (d var), for the variance of all entries of X; of
+    the Laplacian, whose distances are sums and not roots of sums, 1 / (d sqrt(var)). "median" is
+    the median distance of at most `MEDIAN_ROWS` random rows, which depend on m alone. Where all
+    entries (rows) are the same, gamma is 1.
+    """
+    if sigma is not None:
+        if not (isinstance(gamma, str) and gamma == "scale"):
+            raise ValueError(f"only one of gamma and sigma may be given, got {gamma!r}, {sigma!r}")
+        return check_real(sigma, "sigma", above=0.0)
+    if isinstance(gamma, str):
+        if gamma not in RULES:
+            raise ValueError(f"gamma must be 'scale', 'median' or a number, got {gamma!r}")
+        if gamma == "median":
+            return _median_distance(X, spectrum.metric) or spectrum.sigma_of(1.0)
+        variance = _variance(X)
+        if spectrum.metric == "cityblock":
+            variance = math.sqrt(variance)
+        return spectrum.sigma_of(1 / (X.shape[1] * variance) if variance else 1.0)
+    return spectrum.sigma_of(check_real(gamma, "gamma", above=0.0))
+
+
+def _variance(X: Any) -> float:
+    if not sparse.issparse(X):
+        return float(np.var(X, dtype=np.float64))
+    entries = X.size
+    X = X.astype(np.float64)
+    mean = X.mean()
+    missing = X.shape[0] * X.shape[1] - entries
+    squares = ((X.data - mean) ** 2).sum() + missing * mean**2
+    return float(squares / (entries + missing))
+
+
+def _median_distance(X: Any, metric: str) -> float:
+    """Return the median of the distances that are not zero; 0.0 if there are none."""
+    from scipy.spatial.distance import pdist  # here, because its import takes half a second
+
+    m = X.shape[0]
+    some = np.random.default_rng(0).permutation(m)[:MEDIAN_ROWS]
+    rows = X[np.sort(some)] if m > MEDIAN_ROWS else X
+    distances: Array = pdist(rows.toarray() if sparse.issparse(rows) else rows, metric)
+    positive = distances[distances > 0]
+    return float(np.median(positive)) if positive.size else 0.0
