@@ -9,7 +9,6 @@ import numpy as np
 
 from fastfood_np.validation import Array, check_int, check_rng
 
-
 # (generator, count, dimension) -> array (count,)
 Radii: TypeAlias = Callable[[np.random.Generator, int, int], Array]
 

@@ -26,7 +26,7 @@ def rng():
 def cos_sin(angles):
     """The function under test, into fresh rows."""
     cosines, sines = np.full_like(angles, 7), np.full_like(angles, 7)
-    cos_sin_row(angles, angles.dtype.type(1), cosines, sines)
+    cos_sin_row(np.empty((2, TILE), angles.dtype), angles, angles.dtype.type(1), cosines, sines)
     return cosines, sines
 
 
@@ -236,11 +236,11 @@ def test_in_place(rng, dtype, largest):
     cosines, sines = cos_sin(angles)
 
     row, other = angles.copy(), np.empty_like(angles)
-    cos_sin_row(row, row.dtype.type(1), row, other)
+    cos_sin_row(np.empty((2, TILE), row.dtype), row, row.dtype.type(1), row, other)
     same((row, other), (cosines, sines))
 
     row, other = angles.copy(), np.empty_like(angles)
-    cos_sin_row(row, row.dtype.type(1), other, row)
+    cos_sin_row(np.empty((2, TILE), row.dtype), row, row.dtype.type(1), other, row)
     same((other, row), (cosines, sines))
 
 
@@ -253,15 +253,21 @@ def test_cos_row_is_the_cosine_of_the_rounded_sum(rng, dtype, n, largest):
     expected = cos_sin(angles + phase)[0]
 
     out, in_angles, in_phase = np.full(n, 7, dtype), angles.copy(), phase.copy()
-    cos_row(angles, phase, dtype(1), out)
-    cos_row(in_angles, phase, dtype(1), in_angles)
-    cos_row(angles, in_phase, dtype(1), in_phase)
+    cos_row(np.empty((2, TILE), angles.dtype), angles, phase, dtype(1), out)
+    cos_row(np.empty((2, TILE), in_angles.dtype), in_angles, phase, dtype(1), in_angles)
+    cos_row(np.empty((2, TILE), angles.dtype), angles, in_phase, dtype(1), in_phase)
     same((out, in_angles, in_phase), (expected,) * 3)
 
 
 def _rows(lanes, angles, cosines, sines, team, first, last):
     for i in range(first, last):
-        cos_sin_row(angles[i], angles.dtype.type(1), cosines[i], sines[i])
+        cos_sin_row(
+            np.empty((2, TILE), angles[i].dtype),
+            angles[i],
+            angles.dtype.type(1),
+            cosines[i],
+            sines[i],
+        )
 
 
 @both

@@ -177,16 +177,6 @@ def _cos_sin(x):
 
 
 @part
-def _load(angles, phase, x):
-    """Fill x with angles + phase (unless None); return whether all |x| <= LIMIT."""
-    largest = limit = _bits(_numbers(x[0]).limit)
-    for i in range(x.size):
-        x[i] = angles[i] if phase is None else angles[i] + phase[i]
-        largest = max(largest, _bits(abs(x[i])))  # bits rise with the number; NaN's are above all
-    return largest == limit
-
-
-@part
 def _slice(row, start, stop):
     return None if row is None else row[start:stop]
 
@@ -196,9 +186,14 @@ def _slice(row, start, stop):
 
 
 @part
-def _reduce(x, shifted):
-    for i in range(x.size):
-        x[i], shifted[i] = _reduced(x[i])
+def _reduce(angles, phase, r, shifted):
+    """Reduce angles + phase (unless None); return whether all of them are within LIMIT."""
+    largest = limit = _bits(_numbers(r[0]).limit)
+    for i in range(r.size):
+        x = angles[i] if phase is None else angles[i] + phase[i]
+        largest = max(largest, _bits(abs(x)))  # bits rise with the number; NaN's are above all
+        r[i], shifted[i] = _reduced(x)
+    return largest == limit
 
 
 @part
@@ -211,43 +206,44 @@ def _finish(r, shifted, amplitude, cosines, sines):
 
 
 @part
-def _one_by_one(x, amplitude, cosines, sines):
-    for i in range(x.size):
-        cosine, sine = _cos_sin(x[i])
-        cosines[i] = amplitude * x.dtype.type(cosine)
+def _one_by_one(angles, phase, amplitude, cosines, sines):
+    real = angles.dtype.type
+    for i in range(angles.size):
+        cosine, sine = _cos_sin(angles[i] if phase is None else angles[i] + phase[i])
+        cosines[i] = amplitude * real(cosine)
         if sines is not None:
-            sines[i] = amplitude * x.dtype.type(sine)
+            sines[i] = amplitude * real(sine)
 
 
 @part
-def _fill(angles, phase, amplitude, cosines, sines):
-    scratch = np.empty((2, min(TILE, angles.size)), angles.dtype)
+def _fill(scratch, angles, phase, amplitude, cosines, sines):
     for start in range(0, angles.size, TILE):
         stop = min(start + TILE, angles.size)
-        x, shifted = scratch[0, : stop - start], scratch[1, : stop - start]
+        r, shifted = scratch[0, : stop - start], scratch[1, : stop - start]
+        x, p = angles[start:stop], _slice(phase, start, stop)
         c, s = cosines[start:stop], _slice(sines, start, stop)
-        if _load(angles[start:stop], _slice(phase, start, stop), x):
-            _reduce(x, shifted)
-            _finish(x, shifted, amplitude, c, s)
+        if _reduce(x, p, r, shifted):
+            _finish(r, shifted, amplitude, c, s)
         else:
-            _one_by_one(x, amplitude, c, s)
+            _one_by_one(x, p, amplitude, c, s)
 
 
 @jit
-def cos_sin_row(angles, amplitude, cosines, sines):
+def cos_sin_row(scratch, angles, amplitude, cosines, sines):
     """Fill two rows with `amplitude` times the cosines and sines of `angles`.
 
-    All are contiguous rows (n,) of one dtype, float32 or float64, as is the amplitude. `angles` may be the same memory
-    as `cosines` or `sines`. NaN and infinities give NaN, and sin(-0) = -0. One |x| > LIMIT, or not
-    finite, brings its tile of `TILE` elements down to the pace of libm.
+    All are contiguous rows (n,) of one dtype, float32 or float64, which is also that of the
+    amplitude and of `scratch` (2, TILE). `angles` may be the same memory as `cosines` or `sines`.
+    NaN and infinities give NaN, and sin(-0) = -0. One |x| > LIMIT, or not finite, brings its tile
+    of `TILE` elements down to the pace of libm.
     """
-    _fill(angles, None, amplitude, cosines, sines)
+    _fill(scratch, angles, None, amplitude, cosines, sines)
 
 
 @jit
-def cos_row(angles, phase, amplitude, out):
+def cos_row(scratch, angles, phase, amplitude, out):
     """Fill the row `out` with amplitude * cos(angles + phase), the sum rounded to their dtype.
 
     As `cos_sin_row`; `out` may be the same memory as `angles` or `phase`.
     """
-    _fill(angles, phase, amplitude, out, None)
+    _fill(scratch, angles, phase, amplitude, out, None)

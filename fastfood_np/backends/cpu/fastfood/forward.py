@@ -18,7 +18,13 @@ from fastfood_np.backends.cpu.fastfood.tiles import (
 )
 from fastfood_np.backends.cpu.jit import inlined, part
 from fastfood_np.backends.cpu.kernel import Kernel
-from fastfood_np.backends.cpu.nonlinearities import NUMBER, apply_to_rows, n_outputs
+from fastfood_np.backends.cpu.nonlinearities import (
+    NONE,
+    NUMBER,
+    finish_row,
+    n_outputs,
+    scratch_for,
+)
 from fastfood_np.backends.cpu.passes import U
 from fastfood_np.backends.cpu.simd import (
     flat,
@@ -88,7 +94,7 @@ def _to_y(lanes, h_S, S, at, scale, buffer, y, length, row, rows, n_out, d_pad):
 
 
 # The kernels of the nonlinearities differ in this.
-NONLINEARITY = NUMBER["none"]
+NONLINEARITY = NONE
 
 
 def _tiles(
@@ -116,6 +122,7 @@ def _tiles(
     x, S, G, B, perm, keep = flat(x), flat(S), flat(G), flat(B), flat(perm), flat(keep)
     height = rows_of_tile(x)
     tile, h_S, mask, buffer, _ = divided(flat(scratch[team]), d_pad)
+    work = scratch_for(NONLINEARITY, y)
     for t in range(U(first), U(last)):
         row = t * height
         rows = min(height, m - row)
@@ -128,15 +135,9 @@ def _tiles(
                 mask, h_S, d_pad
             )  # fmt: skip
             _to_y(lanes, h_S, S, at, scale, buffer, flat(y), length, row, rows, n_out, d_pad)
-            apply_to_rows(
-                NONLINEARITY,
-                y[row : row + rows],
-                n_out,
-                at,
-                min(n_out, at + d_pad),
-                phase,
-                amplitude,
-            )
+            for r in range(row, row + rows):
+                outputs = y[r, at : min(n_out, at + d_pad)]
+                finish_row(NONLINEARITY, work, outputs, y[r], n_out, at, phase, amplitude)
 
 
 by_tiles = {name: Kernel(_tiles, NONLINEARITY=number) for name, number in NUMBER.items()}

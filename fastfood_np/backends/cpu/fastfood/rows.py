@@ -10,7 +10,7 @@ from __future__ import annotations
 from fastfood_np.backends.cpu.hadamard import fwht_row
 from fastfood_np.backends.cpu.jit import part
 from fastfood_np.backends.cpu.kernel import Kernel
-from fastfood_np.backends.cpu.nonlinearities import NUMBER, apply_to_rows, n_outputs
+from fastfood_np.backends.cpu.nonlinearities import NONE, NUMBER, finish_row, n_outputs, scratch_for
 
 
 @part
@@ -28,7 +28,7 @@ def _to_h_G(lanes, x_row, B, perm, keep, keep_scale, h_G, h):
 
 
 # The kernels of the nonlinearities differ in this.
-NONLINEARITY = NUMBER["none"]
+NONLINEARITY = NONE
 
 
 def _forward(
@@ -53,6 +53,7 @@ def _forward(
     blocks, d_pad = S.shape
     n_out = n_outputs(NONLINEARITY, y)
     h_G, h = scratch[team, :d_pad], scratch[team, d_pad : 2 * d_pad]
+    work = scratch_for(NONLINEARITY, y)
     for row in range(first, last):
         for block in range(blocks):
             mask = keep[row, block] if keep.size else keep[0, 0, :0]
@@ -64,7 +65,7 @@ def _forward(
             y_block = y[row, start:stop]
             for i in range(y_block.size):
                 y_block[i] = scale * (S[block, i] * h_G[i])
-            apply_to_rows(NONLINEARITY, y[row : row + 1], n_out, start, stop, phase, amplitude)
+            finish_row(NONLINEARITY, work, y_block, y[row], n_out, start, phase, amplitude)
 
 
 @part
