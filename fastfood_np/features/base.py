@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastfood_np import backends
 from fastfood_np.features.bandwidth import bandwidth
 from fastfood_np.features.random_state import generator
 from fastfood_np.features.spectra import Spectrum, spectrum
@@ -23,7 +24,8 @@ DTYPES = (np.float64, np.float32)  # what other numbers become stands first
 class RandomFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Base of the feature maps: a random linear map, and cos and sin, or a step or ReLU, of it.
 
-    A subclass draws the linear map (`_draw`) and applies it with all that follows (`_fill`).
+    A subclass draws the linear map (`_draw`) and applies it, alone (`_project`) or with all that
+    follows (`_fill`).
     """
 
     _kernels = RADIAL
@@ -76,6 +78,7 @@ class RandomFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         kernel = spectrum(self.get_params(deep=False), self._kernels)
         random_phase = check_bool(self.random_phase, "random_phase")
         scales = _checked_scales(self.length_scales, d)
+        self._dimension = self._frequencies_dimension(d)
         self.sigma_ = 1.0
         if kernel.has_bandwidth:
             self.sigma_ = bandwidth(self.gamma, self.sigma, _divided(X, scales), kernel)
@@ -84,9 +87,10 @@ class RandomFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         trigonometric = kernel.nonlinearity == "cos_sin"
         pairs = trigonometric and not random_phase
         self._nonlinearity = "cos" if trigonometric and random_phase else kernel.nonlinearity
-        self._spectrum = kernel
-        self._count = n // 2 if pairs else n
-        self._draw(d, kernel, scales, rng, X.dtype)
+        self._kernel, self._scales, self._n_features_out = kernel, scales, n
+        self._count = n // 2 if pairs else n  # of frequencies
+        if self._count:
+            self._draw(d, kernel, scales, rng, X.dtype)
         self.phase_ = None
         if self._nonlinearity == "cos":
             self.phase_ = rng.uniform(0, 2 * np.pi, n).astype(X.dtype)
@@ -94,7 +98,6 @@ class RandomFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         if pairs and n % 2:
             w = kernel.frequencies(rng, 1, self._dimension)[0, :d] / (scales * self.sigma_)
             self._closing = w, rng.uniform(0, 2 * np.pi)
-        self._n_features_out = n
         return self
 
     def transform(self, X: Any) -> Any:
@@ -132,37 +135,40 @@ class RandomFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Returns
         -------
         ndarray of shape (m, p)
-            With the bandwidth and the length scales found by `fit`.
+            With the bandwidth and the length scales of `fit`.
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=DTYPES, reset=False)
-        scales = _checked_scales(self.length_scales, X.shape[1])
         if Y is not None:
-            Y = _divided(validate_data(self, Y, dtype=X.dtype, reset=False), scales)
-        X = _divided(X, scales)
-        return self._spectrum.exact(X, Y, self.sigma_, self._dimension)
+            Y = _divided(validate_data(self, Y, dtype=X.dtype, reset=False), self._scales)
+        return self._kernel.exact(_divided(X, self._scales), Y, self.sigma_, self._dimension)
 
     def _transform(self, x: Array, y: Array) -> None:
         amplitude = math.sqrt(2 / y.shape[1])
         if self._count:
-            phase = self.phase_
-            if phase is not None:
-                phase = phase.astype(x.dtype, copy=False)
+            phase = None if self.phase_ is None else self.phase_.astype(x.dtype, copy=False)
             self._fill(x, phase, amplitude, y)
         if self._closing is not None:
-            w, phase = self._closing
-            angles = x @ w.astype(x.dtype) + x.dtype.type(phase)
+            w, b = self._closing
+            angles = x @ w.astype(x.dtype) + x.dtype.type(b)
             np.multiply(np.cos(angles), x.dtype.type(amplitude), out=y[:, -1])
 
-    def _draw(
-        self, d: int, kernel: Spectrum, scales: Array, rng: np.random.Generator, dtype: Any
-    ) -> None:
-        """Draw `_count` frequencies, divided by sigma and `scales` (d,); set `_dimension`."""
+    def _frequencies_dimension(self, d: int) -> int:
+        """Return in how many dimensions frequencies are drawn, of which x has the first d."""
+        return d
+
+    def _draw(self, d: int, kernel: Spectrum, scales: Array, rng: Any, dtype: Any) -> None:
+        """Draw `_count` frequencies and keep them, divided by sigma and by `scales` (d,)."""
+        raise NotImplementedError
+
+    def _project(self, x: Array, v: Array) -> None:
+        """Fill v (m, count) with the inner products of the rows of x and the frequencies."""
         raise NotImplementedError
 
     def _fill(self, x: Array, phase: Array | None, amplitude: float, y: Array) -> None:
         """Fill y, but for a last column that closes an odd number, with the features of x."""
-        raise NotImplementedError
+        self._project(x, y[:, : self._count])
+        backends.select().apply_nonlinearity(self._nonlinearity, phase, amplitude, y)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

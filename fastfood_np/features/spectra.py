@@ -41,6 +41,10 @@ class Spectrum:
         w *= (self.radii(rng, count, dimension) / lengths)[:, None]
         return w
 
+    def sorf_radii(self, rng: Generator, count: int, dimension: int) -> Array:
+        """Return lengths for SORF, which has them constant where it can."""
+        return self.radii(rng, count, dimension)
+
     def exact(self, X: Array, Y: Array | None, sigma: float, dimension: int) -> Array:
         """Return the kernel of each row of X with each of Y; `dimension` is the frequencies'."""
         raise NotImplementedError
@@ -58,6 +62,10 @@ class Gaussian(Spectrum):
 
     def frequencies(self, rng: Generator, count: int, dimension: int) -> Array:
         return rng.standard_normal((count, dimension))
+
+    def sorf_radii(self, rng: Generator, count: int, dimension: int) -> Array:
+        """Equation 5 of Yu et al.: what lengths of N(0, I) vectors are near to."""
+        return np.full(count, math.sqrt(dimension))
 
     def exact(self, X: Array, Y: Array | None, sigma: float, dimension: int) -> Array:
         return kernels.gaussian(X, Y, sigma=sigma)
