@@ -9,6 +9,9 @@ array([10., -2., -4.,  0.])
 (64, 1024)
 """
 
+import importlib
+from typing import Any
+
 from fastfood_np import kernels, layers, models
 from fastfood_np.precompile import warmup
 from fastfood_np.transforms import draw_fastfood, fastfood_transform, fwht, ifwht
@@ -25,9 +28,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> str:
+def __getattr__(name: str) -> Any:
     if name == "__version__":  # on demand: importlib.metadata is slow to import
         from importlib.metadata import version
 
         return version("fastfood_np")
+    if name == "features":  # needs scikit-learn
+        return importlib.import_module("fastfood_np.features")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -148,3 +149,52 @@ def arc_cosine(X, Y, order):
                 J += (math.pi - theta) * (1.0 + 2.0 * math.cos(theta) ** 2)
             kernel[i, j] = (x_norm * y_norm) ** order * J / math.pi
     return kernel
+
+
+def laplacian(X, Y, sigma):
+    """exp(-|x - y|_1 / sigma) for each pair of rows."""
+    kernel = np.zeros((len(X), len(Y)))
+    for i, x in enumerate(X):
+        for j, y in enumerate(Y):
+            distance = math.fsum(abs(float(a) - float(b)) for a, b in zip(x, y, strict=True))
+            kernel[i, j] = math.exp(-distance / sigma)
+    return kernel
+
+
+def matern(X, Y, nu, sigma):
+    """The sum e^-s p!/(2p)! sum_i (p + i)! / (i! (p - i)!) (2s)^(p - i), where nu = p + 1/2."""
+    p = round(nu - 0.5)
+    kernel = np.zeros((len(X), len(Y)))
+    for i, x in enumerate(X):
+        for j, y in enumerate(Y):
+            distance = math.dist([float(a) for a in x], [float(b) for b in y])
+            s = math.sqrt(2.0 * nu) * distance / sigma
+            total = 0.0
+            for k in range(p + 1):
+                ways = math.factorial(p + k) / (math.factorial(k) * math.factorial(p - k))
+                total += ways * (2.0 * s) ** (p - k)
+            kernel[i, j] = math.exp(-s) * total * math.factorial(p) / math.factorial(2 * p)
+    return kernel
+
+
+def ball_sum(X, Y, degree, sigma, dimension):
+    """Lambda(r)^t for each pair of rows, r = sqrt((D + 2) / t) |x - y| / sigma."""
+    kernel = np.zeros((len(X), len(Y)))
+    for i, x in enumerate(X):
+        for j, y in enumerate(Y):
+            squares = [
+                (Fraction(float(a)) - Fraction(float(b))) ** 2 for a, b in zip(x, y, strict=True)
+            ]
+            squared = sum(squares) * Fraction(dimension + 2, degree) / Fraction(sigma) ** 2
+            kernel[i, j] = float(ball(squared, dimension)) ** degree
+    return kernel
+
+
+def ball(squared, dimension):
+    """Lambda(r) at r^2: sum_k (-r^2 / 4)^k / (k! (D/2 + 1) ... (D/2 + k)), in exact fractions."""
+    total, term, k = Fraction(0), Fraction(1), 0
+    while abs(term) > 1e-40:
+        total += term
+        k += 1
+        term *= -squared / (2 * k * (dimension + 2 * k))
+    return total

@@ -28,7 +28,7 @@ class RandomFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     follows (`_fill`).
     """
 
-    _kernels = RADIAL
+    _kernels: tuple[str, ...] = RADIAL
 
     def __init__(
         self,

@@ -105,7 +105,7 @@ class FastfoodFeatures(RandomFeatures):
     def _draw(self, d: int, kernel: Spectrum, scales: Array, rng: Any, dtype: Any) -> None:
         S, G, B, perm = draw_fastfood(d, self._count, rng, radii=kernel.radii)
         B[:, :d] /= scales
-        self.factors_ = FastfoodFactors(*(D.astype(dtype) for D in (S, G, B)), perm)
+        self.factors_ = FastfoodFactors(S.astype(dtype), G.astype(dtype), B.astype(dtype), perm)
 
     def _fill(self, x: Array, phase: Array | None, amplitude: float, y: Array) -> None:
         S, G, B, perm = self.factors_

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from fastfood_np import kernels
+from fastfood_np.kernels.matern import NUS
 from fastfood_np.transforms.factors import gaussian_radii
 from fastfood_np.validation import Array, check_choice, check_int
 
 Generator = np.random.Generator
-
-NU = (0.5, 1.5, 2.5)
 
 
 class Spectrum:
@@ -154,7 +153,7 @@ def spectrum(parameters: Mapping[str, Any], names: tuple[str, ...]) -> Spectrum:
     """Return the spectrum that an estimator's parameters ask for, one of `names`."""
     name = check_choice(parameters["kernel"], "kernel", names)
     if name == "matern":
-        return Matern(check_choice(parameters["nu"], "nu", NU))
+        return Matern(check_choice(parameters["nu"], "nu", NUS))
     if name == "ball-sum":
         return BallSum(check_int(parameters["degree"], "degree", minimum=1))
     if name == "arc-cosine":

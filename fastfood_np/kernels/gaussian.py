@@ -55,7 +55,7 @@ def gaussian(X: npt.ArrayLike, Y: npt.ArrayLike | None = None, *, sigma: float) 
     X, Y = check_pair(X, Y)
     sigma = check_real(sigma, "sigma", above=0.0)
     kernel = np.empty((len(X), len(Y)), X.dtype)
-    for rows in row_blocks(len(X), 8 * len(Y)):
+    for rows in row_blocks(len(X), 2 * 8 * len(Y)):  # the last block lives until the next is there
         block = distances(X[rows], Y, "sqeuclidean")
         # Divided twice, because sigma^2 alone may underflow; infinity is then the right answer.
         with np.errstate(over="ignore"):

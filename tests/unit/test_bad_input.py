@@ -20,7 +20,7 @@ import fastfood_np
 from fastfood_np import backends
 from fastfood_np.datasets import load, write_idx
 from fastfood_np.files import read_npz, write_npz
-from fastfood_np.kernels import arc_cosine, gaussian
+from fastfood_np.kernels import arc_cosine, ball_sum, gaussian, laplacian, matern
 from fastfood_np.layers import (
     Conv2D,
     Dense,
@@ -136,6 +136,12 @@ CALLS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("float size", lambda: Dense(8.0, 2), TypeError, r"d_in must be an integer, got 8\.0"),
     ("bool size", lambda: Dense(8, True), TypeError, r"n_out must be an integer, got True"),
     ("sigma as text", lambda: Fastfood(4, 4, sigma="1"), TypeError, r"sigma must be a real number"),
+    (
+        "float degree",
+        lambda: ball_sum([[1.0]], degree=2.0, sigma=1.0),  # type: ignore[arg-type]
+        TypeError,
+        r"degree must be an integer, got 2\.0",
+    ),
     ("adaptive", lambda: Fastfood(4, 4, adaptive=1), TypeError, r"adaptive must be True or False"),
     (
         "rng",
@@ -185,6 +191,12 @@ CALLS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
         ValueError,
         r"convention must be one of 'cho-saul', 'deep-fried', got 'paper'",
     ),
+    (
+        "nu",
+        lambda: matern([[1.0]], nu=2, sigma=1.0),
+        ValueError,
+        r"nu must be one of 0\.5, 1\.5, 2\.5, got 2",
+    ),
     ("data set", lambda: load("cifar"), ValueError, r"name must be one of 'sample', 'mnist', "),
     # Impossible sizes and rates.
     ("no features", lambda: Fastfood(4, 0), ValueError, r"n_out must be at least 1, got 0"),
@@ -196,6 +208,24 @@ CALLS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
         lambda: gaussian([[1.0]], sigma=0),
         ValueError,
         r"sigma must be greater than 0\.0, got 0",
+    ),
+    (
+        "a negative sigma",
+        lambda: laplacian([[1.0]], sigma=-2.0),
+        ValueError,
+        r"sigma must be greater than 0\.0, got -2\.0",
+    ),
+    (
+        "degree 0",
+        lambda: ball_sum([[1.0]], degree=0, sigma=1.0),
+        ValueError,
+        r"degree must be at least 1, got 0",
+    ),
+    (
+        "a dimension below the columns",
+        lambda: ball_sum(ZEROS, degree=1, sigma=1.0, dimension=4),
+        ValueError,
+        r"dimension must be at least 8, got 4",
     ),
     (
         "a negative seed",

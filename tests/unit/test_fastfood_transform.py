@@ -131,7 +131,11 @@ BAD = [
     ({"scale": "2"}, TypeError, "scale must be a real number, got '2'"),
     ({"n_out": 0}, ValueError, "n_out must be at least 1, got 0"),
     ({"n_out": 49}, ValueError, "n_out must be at most 48, got 49"),
-    ({"nonlinearity": "tanh"}, ValueError, "nonlinearity must be one of 'none', 'relu', 'relu_squared', 'step', 'cos'"),
+    (
+        {"nonlinearity": "tanh"},
+        ValueError,
+        "nonlinearity must be one of 'none', 'relu', 'relu_squared', 'step', 'cos'",
+    ),
     ({"nonlinearity": "cos"}, ValueError, "phase must be given .* got None for 'cos'"),
     ({"phase": np.ones(48)}, ValueError, "phase must be given .* got one for 'none'"),
     ({"nonlinearity": "cos", "phase": np.ones(3)}, ValueError, r"phase must have shape \(48,\)"),

@@ -78,7 +78,7 @@ def test_huge_points():
 def test_row_blocks_change_no_bits(monkeypatch, rows):
     X, Y = points(7, 10, 3), points(8, 6, 3)
     whole = gaussian(X, Y, sigma=1.0)
-    monkeypatch.setattr(pairs, "BLOCK_BYTES", rows * 8 * len(Y))
+    monkeypatch.setattr(pairs, "BLOCK_BYTES", rows * 2 * 8 * len(Y))
     np.testing.assert_array_equal(gaussian(X, Y, sigma=1.0), whole)
 
 
