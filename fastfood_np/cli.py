@@ -232,6 +232,9 @@ def _bench(given: dict[str, Any], console: Console) -> int:
     ffht = given.get("ffht")
     if ffht is not None and not ffht.is_file():
         fail(f"argument --ffht: no such file: {ffht}")
+    mnist = given.get("mnist")
+    if mnist is not None and not mnist.is_dir():
+        fail(f"argument --mnist: no such folder: {mnist}")
     _check_writable(out, "--out")
     out.mkdir(parents=True, exist_ok=True)
     failed = []

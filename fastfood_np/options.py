@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from fastfood_np.validation import check_int, check_path, check_rate, check_real
 
 DATASETS = ("sample", "mnist", "fashion")
-BENCHMARKS = ("fwht", "fastfood", "lenet")
+BENCHMARKS = ("fwht", "fastfood", "lenet", "kernel_approximation")
 
 
 class Parser(argparse.ArgumentParser):
@@ -146,12 +146,18 @@ def add_bench_options(parser: argparse.ArgumentParser) -> None:
         "--turns", type=whole(1), metavar="N", help="timed turns of each contender (15)"
     )
     parser.add_argument(
-        "--only", type=_benchmarks, metavar="NAMES", help="some of fwht,fastfood,lenet (all)"
+        "--only", type=_benchmarks, metavar="NAMES", help=f"some of {','.join(BENCHMARKS)} (all)"
     )
     parser.add_argument(
         "--ffht",
         type=PATH,
         metavar="LIB",
         help="a native FFHT to compare fwht with; bench_fwht.py --help says how to build it",
+    )
+    parser.add_argument(
+        "--mnist",
+        type=PATH,
+        metavar="DIR",
+        help="MNIST's four IDX files, to take kernel_approximation through the full set as well",
     )
     parser.add_argument("--out", type=PATH, metavar="DIR", help="runs/bench-<date-time>")

@@ -179,39 +179,46 @@ def speedup_bars(
     return drawing
 
 
-def times_by_length(
-    panels: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]], title: str, floor: str
+def curves(
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    limit: str = "",
 ) -> Figure:
-    """Draw times against lengths, both logarithmic, a panel for each of `panels`.
+    """Draw curves over lengths or times, both axes logarithmic, a panel for each of `panels`.
 
     Parameters
     ----------
-    panels : for each title and each name, (d, ns per element) pairs; the first name stands out
+    panels : for each title and each name, (x, y) pairs; the first name stands out
     title : of the whole picture
-    floor : the name that is drawn as a limit, not as a contender
+    limit : the name that is drawn as a limit, not as a contender
     """
     drawing, grid = _grid(len(panels), title)
     names = _names(panels.values())
-    colours = _colours([name for name in names if name != floor]) | {floor: GREY}
-    for axes, (panel, curves) in zip(grid, panels.items(), strict=False):
-        for name, points in curves.items():
+    colours = _colours([name for name in names if name != limit]) | {limit: GREY}
+    for axes, (panel, series) in zip(grid, panels.items(), strict=False):
+        for name, points in series.items():
             axes.plot(
-                [d for d, _ in points],
-                [nanoseconds for _, nanoseconds in points],
-                "--" if name == floor else "o-",
+                [x for x, _ in points],
+                [y for _, y in points],
+                "--" if name == limit else "o-",
                 color=colours[name],
                 markersize=3.5,
                 linewidth=2.4 if name == names[0] else 1.4,
                 zorder=3 if name == names[0] else 2,
                 label=name,
             )
-        lengths = sorted({d for points in curves.values() for d, _ in points})
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_xticks(lengths, [length_label(d) for d in lengths], fontsize=8)
-        axes.set_xticks([], minor=True)
+        places = sorted({x for points in series.values() for x, _ in points})
+        if all(isinstance(x, int) for x in places):
+            axes.set_xticks(places, [length_label(int(x)) for x in places], fontsize=8)
+            axes.set_xticks([], minor=True)
+        else:
+            _plain_numbers(axes.xaxis)
         _plain_numbers(axes.yaxis)
-        tidy(axes, "length d", "ns per element", panel)
+        tidy(axes, xlabel, ylabel, panel)
     _common_legend(drawing, grid)
     return drawing
 

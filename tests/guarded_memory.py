@@ -206,8 +206,8 @@ def call_all_at_pages(form):
     for side in SIDES:
         memory = AtPages(side)
 
-        def own_scratch(teams, d_pad, dtype, memory=memory):
-            return memory.scratch((teams, scratch_size(d_pad, dtype.itemsize)), dtype)
+        def own_scratch(teams, d_pad, dtype, tiles=2, memory=memory):
+            return memory.scratch((teams, scratch_size(d_pad, dtype.itemsize, tiles)), dtype)
 
         empty = mock.Mock(side_effect=memory.scratch)
         numpy = SimpleNamespace(**{**vars(np), "empty": empty})

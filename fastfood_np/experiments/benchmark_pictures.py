@@ -7,19 +7,21 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from fastfood_np.experiments.kernel_pictures import kernel_approximation_pictures
 from fastfood_np.plotting import (
     Bars,
     Roofline,
+    curves,
     length_label,
     roofline,
     speedup_bars,
-    times_by_length,
 )
 
 Report = dict[str, Any]
 Row = dict[str, Any]
 
 FLOOR = "floor"
+NS = "ns per element"
 LIMIT = "a streaming pass over the same bytes"
 PEERS = ("fht-cpu", "FFHT")
 PRODUCTS = ("forward", "backward", "cos+sin")
@@ -31,7 +33,7 @@ def pictures(reports: Mapping[str, Report]) -> Iterator[tuple[str, Figure]]:
 
     Parameters
     ----------
-    reports : what the scripts wrote, by the names "fwht", "fastfood" and "lenet"
+    reports : what the scripts wrote, by their names: "fwht", "fastfood" and so on
     """
     if "fwht" in reports:
         yield "fwht-times", fwht_times(reports["fwht"])
@@ -44,6 +46,8 @@ def pictures(reports: Mapping[str, Report]) -> Iterator[tuple[str, Figure]]:
         yield "roofline", rooflines(reports)
     if "lenet" in reports:
         yield "lenet-speedups", lenet_speedups(reports["lenet"])
+    if "kernel_approximation" in reports:
+        yield from kernel_approximation_pictures(reports["kernel_approximation"])
 
 
 def fwht_times(report: Report) -> Figure:
@@ -51,15 +55,15 @@ def fwht_times(report: Report) -> Figure:
     panels: dict[str, dict[str, list[tuple[int, float]]]] = {}
     rows = _rows(report, "fwht")
     for row in rows:
-        curves = panels.setdefault(f"{row['dtype']}, {_threads(row)}", {})
+        series = panels.setdefault(f"{row['dtype']}, {_threads(row)}", {})
         for name, figures in row["contenders"].items():
             label = {"fwht": f"fwht, {row['vectors']}", FLOOR: LIMIT}.get(name, name)
             point = (row["d"], figures["ns_per_element"])
-            if point not in curves.setdefault(label, []):  # peers stand in the rows of all forms
-                curves[label].append(point)
+            if point not in series.setdefault(label, []):  # peers stand in the rows of all forms
+                series[label].append(point)
     numbers = rows[0]["m"] * rows[0]["d"]
     title = f"fwht of {numbers:,} numbers in place, in rows of d: {report['machine']['cpu']}"
-    return times_by_length(panels, title, LIMIT)
+    return curves(panels, title, "length d", NS, LIMIT)
 
 
 def fwht_speedups(report: Report) -> Figure:
@@ -80,17 +84,17 @@ def fastfood_times(report: Report) -> Figure:
     panels: dict[str, dict[str, list[tuple[int, float]]]] = {}
     rows = _products(report)
     for row in rows:
-        curves = panels.setdefault(f"{row['what']}, {_threads(row)}", {})
+        series = panels.setdefault(f"{row['what']}, {_threads(row)}", {})
         for name, figures in row["contenders"].items():
             if name == "dense" or row["blas"] == rows[0]["blas"]:
                 label = {"fastfood": "fused Fastfood", FLOOR: LIMIT, "dense": _dense(row)}
                 point = (row["d"], figures["ns_per_element"])
-                curves.setdefault(label.get(name, name), []).append(point)
+                series.setdefault(label.get(name, name), []).append(point)
     title = (
         f"Time of fused Fastfood and dense layers, float32, d = n, m = {rows[0]['m']}: "
         f"{report['machine']['cpu']}"
     )
-    return times_by_length(panels, title, LIMIT)
+    return curves(panels, title, "length d", NS, LIMIT)
 
 
 def fastfood_speedups(report: Report) -> Figure:

@@ -29,6 +29,7 @@ def run_script(
     smoke: bool = False,
     turns: int | None = None,
     ffht: Path | None = None,
+    mnist: Path | None = None,
 ) -> int:
     """Run ``bench_<name>.py`` from `folder` in a process that prints; return its exit code.
 
@@ -43,6 +44,8 @@ def run_script(
         command += ["--turns", str(turns)]
     if ffht is not None and name == "fwht":
         command += ["--ffht", str(ffht)]
+    if mnist is not None and name == "kernel_approximation":
+        command += ["--mnist", str(mnist)]
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.run(command, env=environment).returncode

@@ -76,10 +76,9 @@ def curves_and_floor() -> dict[str, list[tuple[int, float]]]:
     }
 
 
-def test_times_by_length() -> None:
-    picture = plotting.times_by_length(
-        {"one": curves_and_floor(), "two": curves_and_floor()}, "Times", "floor"
-    )
+def test_curves() -> None:
+    panels = {"one": curves_and_floor(), "two": curves_and_floor()}
+    picture = plotting.curves(panels, "Times", "length d", "ns", "floor")
     assert picture.get_suptitle() == "Times"
     assert [axes.get_title(loc="left") for axes in picture.axes] == ["one", "two"]
     axes = picture.axes[0]
@@ -140,7 +139,7 @@ def test_roofline() -> None:
 
 def test_pictures_of_nothing() -> None:
     for picture in (
-        plotting.times_by_length({}, "", "floor"),
+        plotting.curves({}, "", "", "", "floor"),
         plotting.speedup_bars({}, "", "", ""),
         plotting.speedup_bars({"none": []}, "", "", ""),
         plotting.roofline({}, ""),

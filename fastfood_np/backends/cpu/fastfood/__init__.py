@@ -28,14 +28,14 @@ _ABSENT: dict[Any, Array] = {np.dtype(t): np.empty((1, 0), t) for t in (np.float
 _NO_MASK = np.empty((1, 1, 0), np.uint8)
 
 
-def _scratch(threads: int, d_pad: int, dtype: Any) -> Array:
+def _scratch(threads: int, d_pad: int, dtype: Any, tiles: int = 2) -> Array:
     """Return uninitialised memory for each thread, from the start of a line of the cache.
 
     Each Python thread keeps a small one: to allocate it costs more than a short batch.
     """
-    key = threads, d_pad, dtype
+    key = threads, d_pad, dtype, tiles
     if getattr(_kept, "key", None) != key:
-        row = scratch_size(d_pad, dtype.itemsize) * dtype.itemsize
+        row = scratch_size(d_pad, dtype.itemsize, tiles) * dtype.itemsize
         memory = np.empty(threads * row + LINE, np.uint8)
         skip = -memory.ctypes.data % LINE
         scratch = memory[skip : skip + threads * row].view(dtype).reshape(threads, -1)
@@ -75,7 +75,7 @@ def fastfood_forward(
         _ABSENT[dtype][0] if phase is None else usual(phase),
         dtype.type(amplitude),
         y,
-        _scratch(threads, d_pad, dtype),
+        _scratch(threads, d_pad, dtype, 2 if len(S) == 1 else 3),
     )
 
 

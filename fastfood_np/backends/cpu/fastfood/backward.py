@@ -172,7 +172,7 @@ def _chunks(
     x, dy, dx, keep, sums = flat(x), flat(dy), flat(dx), flat(keep), flat(sums)
     S, G, B, perm = flat(S), flat(G), flat(B), flat(perm)
     height, length = rows_of_tile(x), blocks * d_pad
-    tile, second, mask, buffer, spare = divided(flat(scratch[team]), d_pad)
+    tile, second, mask, buffer, spare, _ = divided(flat(scratch[team]), d_pad)
     for chunk in range(U(first), U(last)):
         dS = start_at(sums, U(3) * chunk * length)
         dG = start_at(dS, length)

@@ -9,7 +9,9 @@ from fastfood_np.backends.cpu.fastfood.tiles import (
     divided,
     empty_buffer,
     enter,
+    enter_again,
     enter_mask,
+    enter_plain,
     fill_buffer,
     panel_stages,
     permute,
@@ -48,6 +50,28 @@ def to_h_Pi(lanes, x, d_in, row, rows, B, at, buffer, tile, d_pad):
         else:
             fill_buffer(lanes, buffer, x, row, rows, d_in, c, min(d_in, c + width))
             enter(lanes, buffer, U(0), U(BUFFER_STRIDE), B, at + c, tile, c, width)
+        panel_stages(lanes, tile, c, width, U(len(lanes)))
+    tile_stages(lanes, tile, d_pad)
+
+
+@inlined
+def _to_plain(lanes, x, d_in, row, rows, buffer, plain, d_pad):
+    """Fill the tile `plain` with these rows: several blocks will start from it."""
+    width = min(d_pad, U(PANEL))
+    for c in range(U(0), d_pad, width):
+        if c + width <= d_in and directly(x, rows, d_in):
+            enter_plain(lanes, x, row * d_in + c, d_in, plain, c, width)
+        else:
+            fill_buffer(lanes, buffer, x, row, rows, d_in, c, min(d_in, c + width))
+            enter_plain(lanes, buffer, U(0), U(BUFFER_STRIDE), plain, c, width)
+
+
+@inlined
+def _plain_to_h_Pi(lanes, plain, B, at, tile, d_pad):
+    """As `to_h_Pi`, from what `_to_plain` filled."""
+    width = min(d_pad, U(PANEL))
+    for c in range(U(0), d_pad, width):
+        enter_again(lanes, plain, B, at + c, tile, c, width)
         panel_stages(lanes, tile, c, width, U(len(lanes)))
     tile_stages(lanes, tile, d_pad)
 
@@ -121,15 +145,20 @@ def _tiles(
     masked = keep.size > 0
     x, S, G, B, perm, keep = flat(x), flat(S), flat(G), flat(B), flat(perm), flat(keep)
     height = rows_of_tile(x)
-    tile, h_S, mask, buffer, _ = divided(flat(scratch[team]), d_pad)
+    tile, h_S, mask, buffer, _, plain = divided(flat(scratch[team]), d_pad)
     work = scratch_for(NONLINEARITY, y)
     for t in range(U(first), U(last)):
         row = t * height
         rows = min(height, m - row)
+        if blocks > 1:
+            _to_plain(lanes, x, d_in, row, rows, buffer, plain, d_pad)
         for block in range(blocks):
             at = block * d_pad
             kept = start_at(keep, (row * blocks + block) * d_pad) if masked else keep
-            to_h_Pi(lanes, x, d_in, row, rows, B, at, buffer, tile, d_pad)
+            if blocks > 1:
+                _plain_to_h_Pi(lanes, plain, B, at, tile, d_pad)
+            else:
+                to_h_Pi(lanes, x, d_in, row, rows, B, at, buffer, tile, d_pad)
             to_h_S(
                 lanes, tile, perm, G, at, masked, kept, blocks * d_pad, rows, keep_scale, buffer,
                 mask, h_S, d_pad

@@ -44,19 +44,23 @@ def rows_of_tile(array):
     return U(LINE) // element_bytes(array)
 
 
-def scratch_size(d_pad: int, itemsize: int) -> int:
+def scratch_size(d_pad: int, itemsize: int, tiles: int = 2) -> int:
     """Return how many elements of scratch memory a thread needs: see `divided`."""
-    return LINE // itemsize * (2 * d_pad + PANEL + 2 * BUFFER_STRIDE)
+    return LINE // itemsize * (tiles * d_pad + PANEL + 2 * BUFFER_STRIDE)
 
 
 @inlined
 def divided(scratch, d_pad):
-    """Two tiles, a mask of a panel's size and two buffers, all starting at a line of the cache."""
+    """Two tiles, a mask of a panel's size, two buffers and, if there is room for it, a third tile.
+
+    All start at a line of the cache.
+    """
     height = rows_of_tile(scratch)
     second = start_at(scratch, height * d_pad)
     mask = start_at(second, height * d_pad)
     buffer = start_at(mask, height * U(PANEL))
-    return scratch, second, mask, buffer, start_at(buffer, height * U(BUFFER_STRIDE))
+    spare = start_at(buffer, height * U(BUFFER_STRIDE))
+    return scratch, second, mask, buffer, spare, start_at(spare, height * U(BUFFER_STRIDE))
 
 
 @inlined
@@ -125,6 +129,29 @@ def enter(lanes, rows, start, stride, factors, f, tile, line, columns):
                 vectors = load_all(lanes, lanes, rows, start + r * stride + c, stride)
                 vectors = multiply_all(vectors, load(lanes, factors, f + c))
                 store_all(tile, (line + c) * height + r, height, butterflies(transpose(vectors)))
+
+
+@part
+def enter_plain(lanes, rows, start, stride, tile, line, columns):
+    """Fill tile lines from `line` on with the transposed rows, and no stage taken."""
+    height, step = rows_of_tile(tile), U(len(lanes))
+    for group in range(U(0), columns, height):
+        for r in range(U(0), height, step):
+            for c in range(group, min(group + height, columns), step):
+                vectors = load_all(lanes, lanes, rows, start + r * stride + c, stride)
+                store_all(tile, (line + c) * height + r, height, transpose(vectors))
+
+
+@part
+def enter_again(lanes, plain, factors, f, tile, line, columns):
+    """As `enter`, from the tile that `enter_plain` filled."""
+    height, step = rows_of_tile(tile), U(len(lanes))
+    for c in range(U(0), columns, step):
+        several = spread_all(lanes, lanes, factors, f + c)
+        for r in range(U(0), height, step):
+            at = (line + c) * height + r
+            vectors = multiply_all(load_all(lanes, lanes, plain, at, height), several)
+            store_all(tile, at, height, butterflies(vectors))
 
 
 @part
