@@ -25,6 +25,7 @@ from forward_memory import maximal_resident_bytes
 from fastfood_np.datasets import load
 from fastfood_np.layers import Dense, SoftmaxCrossEntropy
 from fastfood_np.training import SGD, Cosine
+from fastfood_np.validation import DatasetError
 
 HELD_OUT = 10_000
 CLASSES = 10
@@ -126,7 +127,11 @@ def main() -> int:
     parser.add_argument("--passes", type=int, default=10)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
-    print(json.dumps(run(parser.parse_args())))
+    options = parser.parse_args()
+    try:
+        print(json.dumps(run(options)))
+    except DatasetError as error:
+        parser.error(str(error))
     return 0
 
 

@@ -30,6 +30,7 @@ def write_small_set(
     folder: Path, seed: int = 0, size: int = 28, train: int = 40, test: int = 20
 ) -> Path:
     """Write random digits as four IDX files and return their folder."""
+    folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(seed)
     for part, n in (("train", train), ("t10k", test)):
         images = rng.integers(0, 256, (n, size, size), dtype=np.uint8)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_runs import write_small_set
 
 from fastfood_np.experiments import benchmarks
 
@@ -144,3 +145,38 @@ def test_bench_lenet_runs_and_its_losses_equal_those_of_torch(tmp_path: Path) ->
         assert row["targets"] == {"lenet": 1.0, "fried": 1.3}
         assert row["milliseconds"].keys() == {"lenet", "torch", "fried"}
     assert draws(tmp_path, "lenet") == ["lenet-speedups.png"]
+
+
+def test_bench_kernel_approximation(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn (extra 'sklearn') is not installed")
+    folder = write_small_set(tmp_path / "mnist", train=300, test=50)
+    report = tmp_path / "kernel_approximation.json"
+    printed = run("bench_kernel_approximation.py", "--json", report, "--mnist", folder)
+    assert "seconds in all to reach" in printed and "targets met" in printed
+    rows = rows_of(report)
+    assert {"transform", "memory", "error", "uniform", "theorem", "regression"} <= rows.keys()
+    assert {"ridge on digits", "equal error", "mnist"} <= rows.keys()
+    for row in rows["transform"]:
+        assert row["speedups"].keys() == {"sorf", "rff", "rbfsampler"}
+        assert row["value"] == row["speedups"]["rbfsampler"] and row["bytes"]["fastfood"] > 0
+    for row in rows["error"]:
+        assert row["errors"].keys() == {"fastfood", "rff", "orf", "sorf"}
+        assert 0.4 < row["errors"]["rff"] / row["theory"] < 2
+    assert {row["map"] for row in rows["mnist"]} == {"fastfood", "rbfsampler"}
+    for row in rows["mnist"]:
+        assert 0 <= row["error_percent"] <= 100 and row["peak_bytes"] > 2**20
+        assert row["transform_seconds"] + row["fit_seconds"] < row["seconds"]
+    assert draws(tmp_path, "kernel_approximation") == [
+        "kernel-approximation-errors.png",
+        "kernel-approximation-uniform.png",
+        "kernel-approximation-times.png",
+        "kernel-approximation-digits.png",
+    ]
+
+
+def test_mnist_features_reports_a_missing_folder(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn (extra 'sklearn') is not installed")
+    command = [sys.executable, "mnist_features.py", "fastfood", "--data", str(tmp_path)]
+    result = subprocess.run(command, cwd=BENCH, capture_output=True, text=True)
+    assert result.returncode == 2 and str(tmp_path) in result.stderr
+    assert "Traceback" not in result.stderr

@@ -5,15 +5,29 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numba
+import pytest
+
+from fastfood_np import backends
+
 README = (Path(__file__).parents[2] / "README.md").read_text()
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_snippet_runs_and_prints_what_it_says(capsys) -> None:
-    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    exec(compile(snippet, "README.md", "exec"), {})
+    exec(compile(SNIPPETS[0], "README.md", "exec"), {})
     losses, transform = capsys.readouterr().out.splitlines()
     assert losses.endswith("(1, 1024)")
     assert transform == "[2. 2. 0. 0.]"
+
+
+def test_the_features_snippet_prints_about_what_it_says(capsys) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn (extra 'sklearn') is not installed")
+    with backends.using("reference" if numba.config.DISABLE_JIT else "cpu"):
+        exec(compile(SNIPPETS[1], "README.md", "exec"), {})
+    score, error = map(float, capsys.readouterr().out.split())
+    said_score, said_error = map(float, re.findall(r"  # (0\.\d+)", SNIPPETS[1]))
+    assert abs(score - said_score) < 0.005 and abs(error - said_error) < 0.05
 
 
 def test_its_pictures_and_documents_exist() -> None:

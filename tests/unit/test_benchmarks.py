@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmark_reports import fastfood_report, fwht_report, lenet_report
+from benchmark_reports import (
+    fastfood_report,
+    fwht_report,
+    kernel_approximation_report,
+    lenet_report,
+)
 from matplotlib.figure import Figure
 from small_runs import contents, main
 
@@ -29,7 +34,12 @@ report.with_suffix(".arguments").write_text(json.dumps(arguments))
 sys.exit({code})
 """
 
-REPORTS = {"fwht": fwht_report(), "fastfood": fastfood_report(), "lenet": lenet_report()}
+REPORTS = {
+    "fwht": fwht_report(),
+    "fastfood": fastfood_report(),
+    "lenet": lenet_report(),
+    "kernel_approximation": kernel_approximation_report(),
+}
 
 
 @pytest.fixture
@@ -61,8 +71,11 @@ def test_all_run_and_are_drawn(
     out = tmp_path / "new" / "out"
     assert main("bench", "--out", out) == 0
     printed, errors = capfd.readouterr()
-    assert errors == "" and printed.count("measured") == 3
-    positions = [printed.index(word) for word in ("fwht", "fastfood", "lenet", "Figures")]
+    assert errors == "" and printed.count("measured") == 4
+    positions = [
+        printed.index(word)
+        for word in ("fwht", "fastfood", "lenet", "kernel_approximation", "Figures")
+    ]
     assert positions == sorted(positions)
     assert f"are in {out}.\n" in printed
     names = [path.name for path in sorted(out.glob("*.[jp][sn]*"))]
@@ -73,6 +86,11 @@ def test_all_run_and_are_drawn(
         "fwht-speedups.png",
         "fwht-times.png",
         "fwht.json",
+        "kernel-approximation-digits.png",
+        "kernel-approximation-errors.png",
+        "kernel-approximation-times.png",
+        "kernel-approximation-uniform.png",
+        "kernel_approximation.json",
         "lenet-speedups.png",
         "lenet.json",
         "roofline.png",
@@ -90,6 +108,10 @@ def test_options_reach_the_scripts(checkout: Path, tmp_path: Path) -> None:
     assert arguments_of(tmp_path, "lenet") == expected
     assert arguments_of(tmp_path, "fwht")[2:] == ["--smoke", "--turns", "3", "--ffht", str(library)]
     assert not (tmp_path / "fastfood.arguments").exists()
+    assert (
+        main("bench", "--only", "kernel_approximation", "--mnist", tmp_path, "--out", tmp_path) == 0
+    )
+    assert arguments_of(tmp_path, "kernel_approximation")[2:] == ["--mnist", str(tmp_path)]
 
 
 def test_default_folder(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,8 +236,35 @@ def test_speedups_of_lenet() -> None:
     assert [label.get_text() for label in left.get_xticklabels()] == ["LeNet", "deep-fried LeNet"]
 
 
+def test_errors_of_features_stand_beside_the_theory() -> None:
+    figures = drawn({"kernel_approximation": kernel_approximation_report()})
+    picture = figures["kernel-approximation-errors"]
+    assert titles(picture) == ["gaussian, d = 64", "arc-cosine 1, d = 64"]
+    lines = {line.get_label(): line for line in picture.axes[0].lines}
+    assert lines["FastfoodFeatures"].get_xydata().tolist() == [[64, 1 / 64], [256, 1 / 256]]
+    theory = lines["theory for independent frequencies"]
+    assert theory.get_linestyle() == "--" and theory.get_ydata()[0] == 0.9 / 64
+    (uniform,) = figures["kernel-approximation-uniform"].axes
+    assert "4,000" in uniform.get_title(loc="left") and len(uniform.lines) == 3
+
+
+def test_times_of_features() -> None:
+    figures = drawn({"kernel_approximation": kernel_approximation_report()})
+    left, right = figures["kernel-approximation-times"].axes
+    assert [axes.get_title(loc="left") for axes in (left, right)] == ["1 thread", "2 threads"]
+    assert {line.get_label(): line.get_ydata().tolist() for line in right.lines} == {
+        "FastfoodFeatures": [20, 20],
+        "scikit-learn's RBFSampler": [400, 400],
+    }
+    alone, together = figures["kernel-approximation-digits"].axes
+    assert alone.lines[0].get_xydata().tolist() == [[0.25, 5], [0.25, 5]]
+    assert together.lines[0].get_xydata().tolist() == [[0.75, 5], [0.75, 5]]
+    assert together.lines[1].get_xydata().tolist() == [[0.75, 5]]
+
+
 def test_nothing_measured_is_nothing_drawn() -> None:
     assert drawn({}) == {}
+    assert drawn({"kernel_approximation": {"machine": {}, "rows": []}}) == {}
 
 
 def test_the_interpreter_is_this_one(checkout: Path, tmp_path: Path) -> None:
