@@ -29,8 +29,9 @@ class OrthogonalFeatures(RandomFeatures):
     method : {"orf", "sorf"}, default="orf"
         "orf": Q is uniform among orthogonal matrices of size d (equation 4 there); unbiased; a
         dense product. "sorf": Q = H D1 H D2 H D3 of size d_pad, the next power of two, with random
-        signs D (equation 5); O(n log d) for a row. It is slightly biased: directions are not quite
-        uniform, and for the Gaussian and arc-cosine kernels all lengths are sqrt(d_pad).
+        signs D (equation 5); O(n log d) for a row. It is biased, the less the larger d_pad is:
+        directions are not quite uniform, and for the Gaussian and arc-cosine kernels all lengths
+        are the same, sqrt(d_pad), or (d_pad (d_pad + 2))^(1/4) for order 2.
     kernel : {"gaussian", "matern", "ball-sum", "arc-cosine"}, default="gaussian"
     gamma : float, "scale" or "median", default="scale"
     sigma : float, optional

@@ -142,6 +142,15 @@ class ArcCosine(Gaussian):
     def nonlinearity(self) -> str:  # type: ignore[override]
         return ("step", "relu", "relu_squared")[self.order]
 
+    def sorf_radii(self, rng: Generator, count: int, dimension: int) -> Array:
+        """Our choice: of the chi distribution's lengths, the mean of the power that counts.
+
+        For n = 2 that is the fourth, d (d + 2); for n = 1 the second, d.
+        """
+        if self.order == 2:
+            return np.full(count, (dimension * (dimension + 2)) ** 0.25)
+        return super().sorf_radii(rng, count, dimension)
+
     def exact(self, X: Array, Y: Array | None, sigma: float, dimension: int) -> Array:
         return kernels.arc_cosine(X, Y, order=self.order)
 
