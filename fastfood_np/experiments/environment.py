@@ -12,8 +12,7 @@ from threadpoolctl import threadpool_info
 
 from fastfood_np import backends
 
-PACKAGES = ("fastfood_np", "numpy", "numba", "llvmlite", "scipy", "matplotlib", "rich", "pooch")
-PACKAGES += ("scikit-learn",)
+PACKAGES = "fastfood_np numpy numba llvmlite scipy matplotlib rich pooch scikit-learn".split()
 
 
 def environment() -> list[tuple[str, str]]:

@@ -22,32 +22,48 @@ def bandwidth(gamma: Any, sigma: Any, X: Any, spectrum: Spectrum) -> float:
     the Laplacian, whose distances are sums and not roots of sums, 1 / (d sqrt(var)). "median" is
     the median distance of at most `MEDIAN_ROWS` random rows, which depend on m alone. Where all
     entries (rows) are the same, gamma is 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        gamma or sigma is none of what is allowed, or both are given, or the rule gives no finite
+        number.
     """
     if sigma is not None:
         if not (isinstance(gamma, str) and gamma == "scale"):
             raise ValueError(f"only one of gamma and sigma may be given, got {gamma!r}, {sigma!r}")
         return check_real(sigma, "sigma", above=0.0)
-    if isinstance(gamma, str):
-        if gamma not in RULES:
-            raise ValueError(f"gamma must be 'scale', 'median' or a number, got {gamma!r}")
-        if gamma == "median":
-            return _median_distance(X, spectrum.metric) or spectrum.sigma_of(1.0)
-        variance = _variance(X)
-        if spectrum.metric == "cityblock":
-            variance = math.sqrt(variance)
-        return spectrum.sigma_of(1 / (X.shape[1] * variance) if variance else 1.0)
-    return spectrum.sigma_of(check_real(gamma, "gamma", above=0.0))
+    if not isinstance(gamma, str):
+        if gamma is None:
+            raise TypeError("gamma must be 'scale', 'median' or a number, got None")
+        return spectrum.sigma_of(check_real(gamma, "gamma", above=0.0))
+    if gamma not in RULES:
+        raise ValueError(f"gamma must be 'scale', 'median' or a number, got {gamma!r}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = _median_distance(X, spectrum.metric) if gamma == "median" else _variance(X)
+    if not math.isfinite(spread):
+        raise ValueError(f"gamma must be a number, got {gamma!r} where X is too large to square")
+    if not spread:
+        return spectrum.sigma_of(1.0)
+    if gamma == "median":
+        return spread
+    if spectrum.metric == "cityblock":
+        spread = math.sqrt(spread)
+    return spectrum.sigma_of(1 / spread / X.shape[1])
 
 
 def _variance(X: Any) -> float:
+    """Return the variance of all entries; exactly 0 where they are the same."""
+    if X.max() == X.min():
+        return 0.0
     if not sparse.issparse(X):
         return float(np.var(X, dtype=np.float64))
-    entries = X.size
     X = X.astype(np.float64)
+    X.sum_duplicates()
+    missing = X.shape[0] * X.shape[1] - X.nnz
     mean = X.mean()
-    missing = X.shape[0] * X.shape[1] - entries
     squares = ((X.data - mean) ** 2).sum() + missing * mean**2
-    return float(squares / (entries + missing))
+    return float(squares / (X.nnz + missing))
 
 
 def _median_distance(X: Any, metric: str) -> float:

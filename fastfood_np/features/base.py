@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any, Self
 
@@ -71,8 +72,17 @@ class RandomFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Raises
         ------
         TypeError, ValueError
-            X is no finite matrix, or a parameter is none of what is allowed.
+            X is no finite matrix, or a parameter is none of what is allowed. The object is left as
+            it was then.
         """
+        fitted = copy.copy(self)
+        fitted._fit(X)
+        self.__dict__ = fitted.__dict__
+        return self
+
+    def _fit(self, X: Any) -> None:
+        for name in ("factors_", "frequencies_", "signs_", "lengths_"):  # of an earlier fit
+            self.__dict__.pop(name, None)
         X = validate_data(self, X, accept_sparse="csr", dtype=DTYPES)
         d, n = X.shape[1], check_int(self.n_components, "n_components", minimum=1)
         kernel = spectrum(self.get_params(deep=False), self._kernels)
@@ -82,6 +92,9 @@ class RandomFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.sigma_ = 1.0
         if kernel.has_bandwidth:
             self.sigma_ = bandwidth(self.gamma, self.sigma, _divided(X, scales), kernel)
+            smallest = 1 / float(np.finfo(X.dtype).max)
+            if self.sigma_ < smallest:
+                raise ValueError(f"sigma must be at least {smallest:.2g}, got {self.sigma_:.2g}")
         rng = generator(self.random_state)
 
         trigonometric = kernel.nonlinearity == "cos_sin"
@@ -89,8 +102,7 @@ class RandomFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self._nonlinearity = "cos" if trigonometric and random_phase else kernel.nonlinearity
         self._kernel, self._scales, self._n_features_out = kernel, scales, n
         self._count = n // 2 if pairs else n  # of frequencies
-        if self._count:
-            self._draw(d, kernel, scales, rng, X.dtype)
+        self._draw(d, max(1, self._count), kernel, scales, rng, X.dtype)
         self.phase_ = None
         if self._nonlinearity == "cos":
             self.phase_ = rng.uniform(0, 2 * np.pi, n).astype(X.dtype)
@@ -98,7 +110,6 @@ class RandomFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         if pairs and n % 2:
             w = kernel.frequencies(rng, 1, self._dimension)[0, :d] / (scales * self.sigma_)
             self._closing = w, rng.uniform(0, 2 * np.pi)
-        return self
 
     def transform(self, X: Any) -> Any:
         """Return the features of each row of X.
@@ -157,8 +168,10 @@ class RandomFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """Return in how many dimensions frequencies are drawn, of which x has the first d."""
         return d
 
-    def _draw(self, d: int, kernel: Spectrum, scales: Array, rng: Any, dtype: Any) -> None:
-        """Draw `_count` frequencies and keep them, divided by sigma and by `scales` (d,)."""
+    def _draw(
+        self, d: int, count: int, kernel: Spectrum, scales: Array, rng: Any, dtype: Any
+    ) -> None:
+        """Draw `count` frequencies and keep them, divided by sigma and by `scales` (d,)."""
         raise NotImplementedError
 
     def _project(self, x: Array, v: Array) -> None:
@@ -181,9 +194,12 @@ def _checked_scales(scales: Any, d: int) -> Array:
     if scales is None:
         return np.ones(d)
     try:
-        checked = np.asarray(scales, np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"length_scales must hold real numbers, got {scales!r}") from None
+        checked = np.asarray(scales)
+    except ValueError:  # rows of several lengths
+        checked = np.empty(0, object)
+    if checked.dtype.kind not in "biuf":
+        raise TypeError(f"length_scales must hold real numbers, got {scales!r}")
+    checked = checked.astype(np.float64)
     if checked.shape != (d,):
         raise ValueError(f"length_scales must have shape ({d},), got {checked.shape}")
     if not (np.isfinite(checked).all() and (checked > 0).all()):

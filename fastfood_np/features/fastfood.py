@@ -31,7 +31,9 @@ class FastfoodFeatures(RandomFeatures):
     n_components : int, default=1024
         Number of features: exactly so many, whatever d is.
     kernel : {"gaussian", "matern", "ball-sum", "arc-cosine"}, default="gaussian"
-        The functions of these names in `fastfood_np.kernels`. "ball-sum" is that of dimension
+        The functions of these names in `fastfood_np.kernels`; scikit-learn's "rbf" is "gaussian",
+        with the same gamma. Data for "arc-cosine" is best scaled first: it has no bandwidth.
+        "ball-sum" is that of dimension
         d_pad, the smallest power of two that is at least d.
     gamma : float, "scale" or "median", default="scale"
         1 / (2 sigma^2). "scale" is 1 / (d * X.var()) as elsewhere in scikit-learn, "median" makes
@@ -78,8 +80,8 @@ class FastfoodFeatures(RandomFeatures):
     float32 input gives float32 features; numbers other than float32 and float64 become float64.
     Sparse rows are made dense, some at a time: the transform has no use for zeros. Kernels run on
     Numba's threads when called from the main thread, and on one thread in joblib's and Dask's.
-    The features of some rows do not depend on which others are transformed with them, so large sets
-    can be taken in batches.
+    The features of some rows do not depend (but for rounding) on which others are transformed with
+    them, so large sets can be taken in batches.
 
     Examples
     --------
@@ -102,8 +104,10 @@ class FastfoodFeatures(RandomFeatures):
     def _frequencies_dimension(self, d: int) -> int:
         return padded_size(d)
 
-    def _draw(self, d: int, kernel: Spectrum, scales: Array, rng: Any, dtype: Any) -> None:
-        S, G, B, perm = draw_fastfood(d, self._count, rng, radii=kernel.radii)
+    def _draw(
+        self, d: int, count: int, kernel: Spectrum, scales: Array, rng: Any, dtype: Any
+    ) -> None:
+        S, G, B, perm = draw_fastfood(d, count, rng, radii=kernel.radii)
         B[:, :d] /= scales
         self.factors_ = FastfoodFactors(S.astype(dtype), G.astype(dtype), B.astype(dtype), perm)
 

@@ -63,9 +63,12 @@ class RandomFourierFeatures(RandomFeatures):
 
     _kernels = NAMES
 
-    def _draw(self, d: int, kernel: Spectrum, scales: Array, rng: Any, dtype: Any) -> None:
-        W = kernel.frequencies(rng, self._count, d)
+    def _draw(
+        self, d: int, count: int, kernel: Spectrum, scales: Array, rng: Any, dtype: Any
+    ) -> None:
+        W = kernel.frequencies(rng, count, d)
         self.frequencies_ = (W / (scales * self.sigma_)).astype(dtype)
 
     def _project(self, x: Array, v: Array) -> None:
-        np.matmul(x, self.frequencies_.T.astype(x.dtype, copy=False), out=v)
+        W = self.frequencies_.astype(x.dtype, copy=False)
+        np.matmul(x, W.T, out=v)
