@@ -62,9 +62,9 @@ def rows(smoke: bool) -> Iterator[dict[str, Any]]:
         [
             ("n", "d"),
             *(
-                (f"{TITLES[name]} {what}", form)
+                (f"{TITLES[name]} {what}", ".2f")
                 for name in MAPS
-                for what, form in (("%", ".2f"), ("s", ".2f"), ("+ fit s", ".2f"))
+                for what in ("%", "transform s", "fit s")
             ),
         ],
     )

@@ -12,7 +12,17 @@ from threadpoolctl import threadpool_info
 
 from fastfood_np import backends
 
-PACKAGES = "fastfood_np numpy numba llvmlite scipy matplotlib rich pooch scikit-learn".split()
+PACKAGES = [
+    "fastfood_np",
+    "numpy",
+    "numba",
+    "llvmlite",
+    "scipy",
+    "matplotlib",
+    "rich",
+    "pooch",
+    "scikit-learn",
+]
 
 
 def environment() -> list[tuple[str, str]]:
