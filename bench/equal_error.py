@@ -21,7 +21,7 @@ from sklearn.linear_model import RidgeClassifier
 from fastfood_np.datasets import load
 
 MAPS = ("fastfood", "rff", "rbfsampler", "nystroem")
-SIGMA, ALPHA = 5.0, 1e-4
+SIGMA, ALPHA = 7.0, 0.1  # the best for RBFSampler on 2,000 of the training digits
 LEVEL_OF, LEVEL_N = "rbfsampler", 2048  # the error to be reached
 LARGEST = {"nystroem": 2048}  # more takes minutes: its n x n matrix is decomposed
 

@@ -13,15 +13,8 @@ from threadpoolctl import threadpool_info
 from fastfood_np import backends
 
 PACKAGES = [
-    "fastfood_np",
-    "numpy",
-    "numba",
-    "llvmlite",
-    "scipy",
-    "matplotlib",
-    "rich",
-    "pooch",
-    "scikit-learn",
+    *("fastfood_np", "numpy", "numba", "llvmlite", "scipy"),
+    *("matplotlib", "rich", "pooch", "scikit-learn"),
 ]
 
 

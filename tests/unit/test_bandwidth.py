@@ -254,3 +254,17 @@ def test_refuses(gamma, sigma, error, message):
     for kernel in (GAUSSIAN, LAPLACIAN):
         with pytest.raises(error, match=message):
             bandwidth(gamma, sigma, points(16), kernel)
+
+
+@pytest.mark.parametrize("rule", ["scale", "median"])
+def test_a_rule_that_overflows_is_refused(rule):
+    with pytest.raises(
+        ValueError, match=f"gamma must be a number, got '{rule}' where X is too large"
+    ):
+        FastfoodFeatures(8, gamma=rule).fit(1e200 * points(17))
+
+
+@pytest.mark.parametrize(("dtype", "sigma"), [(np.float32, 1e-40), (np.float64, 1e-320)])
+def test_a_sigma_whose_inverse_overflows_is_refused(dtype, sigma):
+    with pytest.raises(ValueError, match=r"sigma must be at least .*e-\d+, got .*e-"):
+        FastfoodFeatures(8, sigma=sigma).fit(points(18).astype(dtype))

@@ -103,3 +103,14 @@ def test_a_random_state_seeds_with_more_than_32_bits():
 def test_refuses(wrong, error, message):
     with pytest.raises(error, match=message):
         generator(wrong)
+
+
+def test_the_module_stands_for_its_global_state():
+    before = np.random.get_state()  # noqa: NPY002
+    try:
+        np.random.seed(5)  # noqa: NPY002
+        first = words(generator(np.random))
+        np.random.seed(5)  # noqa: NPY002
+        assert words(generator(None)) == first
+    finally:
+        np.random.set_state(before)  # noqa: NPY002

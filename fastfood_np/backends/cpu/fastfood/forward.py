@@ -38,6 +38,7 @@ from fastfood_np.backends.cpu.simd import (
     store_all,
     transpose,
 )
+from fastfood_np.backends.cpu.trigonometry import TILE
 
 
 @inlined
@@ -149,7 +150,7 @@ def _tiles(
     work = scratch_for(NONLINEARITY, y)
     for t in range(U(first), U(last)):
         row = t * height
-        rows = min(height, m - row)
+        rows, finished = min(height, m - row), U(0)
         if blocks > 1:
             _to_plain(lanes, x, d_in, row, rows, buffer, plain, d_pad)
         for block in range(blocks):
@@ -164,9 +165,13 @@ def _tiles(
                 mask, h_S, d_pad
             )  # fmt: skip
             _to_y(lanes, h_S, S, at, scale, buffer, flat(y), length, row, rows, n_out, d_pad)
-            for r in range(row, row + rows):
-                outputs = y[r, at : min(n_out, at + d_pad)]
-                finish_row(NONLINEARITY, work, outputs, y[r], n_out, at, phase, amplitude)
+            # Short blocks are finished together: a call for each would take longer than its work.
+            written = min(n_out, at + d_pad)
+            if written - finished >= U(TILE) or block + 1 == blocks:
+                for r in range(row, row + rows):
+                    v = y[r, finished:written]
+                    finish_row(NONLINEARITY, work, v, y[r], n_out, finished, phase, amplitude)
+                finished = written
 
 
 by_tiles = {name: Kernel(_tiles, NONLINEARITY=number) for name, number in NUMBER.items()}

@@ -65,7 +65,7 @@ def _forward(
             y_block = y[row, start:stop]
             for i in range(y_block.size):
                 y_block[i] = scale * (S[block, i] * h_G[i])
-            finish_row(NONLINEARITY, work, y_block, y[row], n_out, start, phase, amplitude)
+        finish_row(NONLINEARITY, work, y[row, :n_out], y[row], n_out, 0, phase, amplitude)
 
 
 @part
