@@ -21,7 +21,7 @@ from fastfood_np import kernels
 
 MAPS = ("fastfood", "rff", "orf", "sorf")
 KERNELS: dict[str, dict[str, Any]] = {
-    "gaussian": {"kernel": "gaussian"},
+    "Gaussian": {"kernel": "gaussian"},
     "Matern 3/2": {"kernel": "matern", "nu": 1.5},
     "arc-cosine 1": {"kernel": "arc-cosine", "order": 1},
 }

@@ -185,6 +185,7 @@ def curves(
     xlabel: str,
     ylabel: str,
     limit: str = "",
+    known: Sequence[str] = (),
 ) -> Figure:
     """Draw curves over lengths or times, both axes logarithmic, a panel for each of `panels`.
 
@@ -193,10 +194,12 @@ def curves(
     panels : for each title and each name, (x, y) pairs; the first name stands out
     title : of the whole picture
     limit : the name that is drawn as a limit, not as a contender
+    known : names whose colours are to be the same in several pictures
     """
     drawing, grid = _grid(len(panels), title)
     names = _names(panels.values())
-    colours = _colours([name for name in names if name != limit]) | {limit: GREY}
+    contenders = [*known, *(name for name in names if name not in known and name != limit)]
+    colours = _colours(contenders) | {limit: GREY}
     for axes, (panel, series) in zip(grid, panels.items(), strict=False):
         for name, points in series.items():
             axes.plot(
@@ -329,11 +332,12 @@ def _common_legend(drawing: Figure, grid: Sequence[Any], last: str = "") -> None
             entries.setdefault(label, handle)
     if last in entries:
         entries[last] = entries.pop(last)
+    columns = min(2, len(grid))
     if entries:
         drawing.legend(
             entries.values(),
             entries.keys(),
             loc="outside lower center",
-            ncols=3 if max(map(len, entries)) > 24 else 6,
+            ncols=(1 + columns) if max(map(len, entries)) > 24 else 3 * columns,
             frameon=False,
         )

@@ -20,6 +20,7 @@ TITLES = {
     "rbfsampler": "scikit-learn's RBFSampler",
     "nystroem": "scikit-learn's Nystroem",
 }
+MAPS = tuple(TITLES.values())
 THEORY = "theory for independent frequencies"
 
 
@@ -46,7 +47,7 @@ def errors(report: Report) -> Figure:
             series.setdefault(TITLES[name], []).append((row["n"], error))
         series.setdefault(THEORY, []).append((row["n"], row["theory"]))
     title = f"How far features' inner products are from the kernel, {rows[0]['seeds']} seeds"
-    return curves(panels, title, "features", "root mean squared error", THEORY)
+    return curves(panels, title, "features", "root mean squared error", THEORY, MAPS)
 
 
 def uniform(report: Report) -> Figure:
@@ -58,7 +59,7 @@ def uniform(report: Report) -> Figure:
             series.setdefault(TITLES[name], []).append((row["n"], error))
     panel = f"{rows[0]['points']:,} vectors uniform in $[0, 1]^{{{rows[0]['d']}}}$"
     title = "Mean absolute error of the Gaussian kernel"
-    return curves({panel: series}, title, "features", "mean absolute error")
+    return curves({panel: series}, title, "features", "mean absolute error", known=MAPS)
 
 
 def times(report: Report) -> Figure:
@@ -74,7 +75,7 @@ def times(report: Report) -> Figure:
         f"Transform of {rows[0]['m']:,} float32 rows to {rows[0]['n']:,} features: "
         f"{report['machine']['cpu']}"
     )
-    return curves(panels, title, "length d", "ms")
+    return curves(panels, title, "length d", "ms", known=MAPS)
 
 
 def digits(report: Report) -> Figure:
@@ -96,7 +97,7 @@ def digits(report: Report) -> Figure:
         f"Error on digits against time, {min(sizes)} to {max(sizes)} features, "
         f"{rows[0]['threads']} threads: {report['machine']['cpu']}"
     )
-    return curves(panels, title, "seconds", "test error, %")
+    return curves(panels, title, "seconds", "test error, %", known=MAPS)
 
 
 def _rows(report: Report, what: str) -> list[dict[str, Any]]:
