@@ -34,15 +34,13 @@ from report import (
 
 from fastfood_np import backends
 
-if imported("sklearn") is None:
-    print("scikit-learn is not installed (pip install 'fastfood_np[sklearn]'): nothing to do.")
-    sys.exit(0)
-
-import approximation_error
-import equal_error
-import regression_work
-import theorems
-from feature_maps import TITLES, feature_map, stored_bytes
+sklearn = imported("sklearn")
+if sklearn:
+    import approximation_error
+    import equal_error
+    import regression_work
+    import theorems
+    from feature_maps import TITLES, feature_map, stored_bytes
 
 MAPS = ("fastfood", "sorf", "rff", "rbfsampler")
 ROWS, COMPONENTS = 1024, 16384
@@ -190,6 +188,9 @@ def main() -> int:
     parser = option_parser(__doc__ or "")
     parser.add_argument("--mnist", type=Path, metavar="DIR", help="folder of MNIST's IDX files")
     options = parser.parse_args()
+    if not sklearn:
+        print("scikit-learn is not installed (pip install 'fastfood_np[sklearn]'): nothing to do.")
+        return 0
     smoke = options.smoke
     print_machine()
     for count in (1, 2):
