@@ -86,7 +86,7 @@ def fastfood_transform(
     -----
     O(m blocks d_pad log d_pad) time for m inputs; the checks of the factors take as long as one
     input. Beyond x and the result each thread takes 50 KiB + 128 d_pad bytes, with
-    several blocks 192 d_pad.
+    a nonlinearity 192 d_pad.
 
     Examples
     --------

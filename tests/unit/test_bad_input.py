@@ -591,7 +591,8 @@ COMMANDS: list[tuple[str, Callable[[Place], Any], tuple[str, ...], str]] = [
         "unknown benchmark",
         nothing,
         ("bench", "--only", "fwht,circulant"),
-        r"--only: must be some of fwht, fastfood, lenet, separated by commas, got 'fwht,circulant'",
+        r"--only: must be some of fwht, fastfood, lenet, kernel_approximation, "
+        r"separated by commas, got 'fwht,circulant'",
     ),
     ("no benchmark", nothing, ("bench", "--only", ""), r"argument --only: must be some of fwht"),
     ("no turns", nothing, ("bench", "--turns", "0"), r"--turns: must be at least 1, got 0"),

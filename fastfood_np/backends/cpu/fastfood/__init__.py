@@ -75,7 +75,7 @@ def fastfood_forward(
         _ABSENT[dtype][0] if phase is None else usual(phase),
         dtype.type(amplitude),
         y,
-        _scratch(threads, d_pad, dtype, 2 if len(S) == 1 else 3),
+        _scratch(threads, d_pad, dtype, 3 if tiles and nonlinearity != "none" else 2),
     )
 
 

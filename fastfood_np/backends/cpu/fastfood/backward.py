@@ -182,7 +182,7 @@ def _chunks(
             for block in range(blocks):
                 at = block * d_pad
                 kept = start_at(keep, row * length + at) if masked else keep
-                to_h_Pi(lanes, x, d_in, row, rows, B, at, buffer, tile, d_pad)
+                to_h_Pi(lanes, x, d_in, row, rows, B, at, buffer, tile, False, tile, d_pad)
                 to_h_S(
                     lanes, tile, perm, G, at, masked, kept, length, rows, keep_scale, buffer,
                     mask, second, d_pad

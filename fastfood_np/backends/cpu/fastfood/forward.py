@@ -42,11 +42,16 @@ from fastfood_np.backends.cpu.trigonometry import TILE
 
 
 @inlined
-def to_h_Pi(lanes, x, d_in, row, rows, B, at, buffer, tile, d_pad):
-    """Fill the tile with h_Pi = H B x of these rows; B[at] is the first of the block."""
+def to_h_Pi(lanes, x, d_in, row, rows, B, at, buffer, plain, again, tile, d_pad):
+    """Fill the tile with h_Pi = H B x of these rows; B[at] is the first of the block.
+
+    With `again` the rows are taken from the tile `plain`, which `_to_plain` has filled.
+    """
     width = min(d_pad, U(PANEL))
     for c in range(U(0), d_pad, width):
-        if c + width <= d_in and directly(x, rows, d_in):
+        if again:
+            enter_again(lanes, plain, B, at + c, tile, c, width)
+        elif c + width <= d_in and directly(x, rows, d_in):
             enter(lanes, x, row * d_in + c, d_in, B, at + c, tile, c, width)
         else:
             fill_buffer(lanes, buffer, x, row, rows, d_in, c, min(d_in, c + width))
@@ -55,26 +60,13 @@ def to_h_Pi(lanes, x, d_in, row, rows, B, at, buffer, tile, d_pad):
     tile_stages(lanes, tile, d_pad)
 
 
-@inlined
+@part
 def _to_plain(lanes, x, d_in, row, rows, buffer, plain, d_pad):
-    """Fill the tile `plain` with these rows: several blocks will start from it."""
+    """Fill the tile `plain` with these rows, from which several blocks are to start."""
     width = min(d_pad, U(PANEL))
     for c in range(U(0), d_pad, width):
-        if c + width <= d_in and directly(x, rows, d_in):
-            enter_plain(lanes, x, row * d_in + c, d_in, plain, c, width)
-        else:
-            fill_buffer(lanes, buffer, x, row, rows, d_in, c, min(d_in, c + width))
-            enter_plain(lanes, buffer, U(0), U(BUFFER_STRIDE), plain, c, width)
-
-
-@inlined
-def _plain_to_h_Pi(lanes, plain, B, at, tile, d_pad):
-    """As `to_h_Pi`, from what `_to_plain` filled."""
-    width = min(d_pad, U(PANEL))
-    for c in range(U(0), d_pad, width):
-        enter_again(lanes, plain, B, at + c, tile, c, width)
-        panel_stages(lanes, tile, c, width, U(len(lanes)))
-    tile_stages(lanes, tile, d_pad)
+        fill_buffer(lanes, buffer, x, row, rows, d_in, c, min(d_in, c + width))
+        enter_plain(lanes, buffer, U(0), U(BUFFER_STRIDE), plain, c, width)
 
 
 @inlined
@@ -148,18 +140,17 @@ def _tiles(
     height = rows_of_tile(x)
     tile, h_S, mask, buffer, _, plain = divided(flat(scratch[team]), d_pad)
     work = scratch_for(NONLINEARITY, y)
+    # Features have many blocks and gain a tenth; layers would compile for a second longer.
+    again = blocks > 1 and len(NONLINEARITY) > len(NONE)
     for t in range(U(first), U(last)):
         row = t * height
         rows, finished = min(height, m - row), U(0)
-        if blocks > 1:
+        if again:
             _to_plain(lanes, x, d_in, row, rows, buffer, plain, d_pad)
         for block in range(blocks):
             at = block * d_pad
             kept = start_at(keep, (row * blocks + block) * d_pad) if masked else keep
-            if blocks > 1:
-                _plain_to_h_Pi(lanes, plain, B, at, tile, d_pad)
-            else:
-                to_h_Pi(lanes, x, d_in, row, rows, B, at, buffer, tile, d_pad)
+            to_h_Pi(lanes, x, d_in, row, rows, B, at, buffer, plain, again, tile, d_pad)
             to_h_S(
                 lanes, tile, perm, G, at, masked, kept, blocks * d_pad, rows, keep_scale, buffer,
                 mask, h_S, d_pad
