@@ -58,29 +58,29 @@ def train(maps: Any, images: Any, labels: Any, options: Any, clock: Clock) -> De
     loss, cache, batch = SoftmaxCrossEntropy(), {}, options.batch
     steps = options.passes * (len(images) // batch)
     schedule = Cosine(options.rate, steps)
+
+    def learn(x: Any, y: Any, rate: float) -> None:
+        logits, used = layer.forward(x, cache=cache)
+        _, loss_cache = loss.forward(logits, y)
+        _, grads = layer.backward(loss.backward(loss_cache), used, need_dx=False)
+        optimiser.step(grads, rate)
+
     order = np.empty(0, int)
     for step in range(steps):
         if len(order) < batch:
             order = np.random.default_rng((1, step)).permutation(len(images))
         rows, order = order[:batch], order[batch:]
         features = clock.measure("transform", maps.transform, scaled(images[rows]))
-
-        def learn(x: Any, y: Any, rate: float) -> None:
-            logits, used = layer.forward(x, cache=cache)
-            _, loss_cache = loss.forward(logits, y)
-            _, grads = layer.backward(loss.backward(loss_cache), used, need_dx=False)
-            optimiser.step(grads, rate)
-
         clock.measure("fit", learn, features, labels[rows], schedule(step))
     return layer
 
 
-def count_errors(maps: Any, layer: Dense, images: Any, labels: Any, clock: Clock) -> int:
+def count_errors(maps: Any, layer: Dense, images: Any, labels: Any) -> int:
     """Return how many images are taken for something else."""
     errors = 0
     for start in range(0, len(images), 1000):
         part = slice(start, start + 1000)
-        features = clock.measure("transform", maps.transform, scaled(images[part]))
+        features = maps.transform(scaled(images[part]))
         errors += int((layer(features).argmax(axis=1) != labels[part]).sum())
     return errors
 
@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     clock, started = Clock(), time.perf_counter()
     layer = train(maps, images, labels, options, clock)
     seconds = time.perf_counter() - started
-    errors = count_errors(maps, layer, test_images, test_labels, Clock())
+    errors = count_errors(maps, layer, test_images, test_labels)
     return {
         "map": options.map,
         "components": options.components,

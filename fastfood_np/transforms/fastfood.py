@@ -85,8 +85,8 @@ def fastfood_transform(
     Notes
     -----
     O(m blocks d_pad log d_pad) time for m inputs; the checks of the factors take as long as one
-    input. Beyond x and the result each thread takes 50 KiB + 128 d_pad bytes, with
-    a nonlinearity 192 d_pad.
+    input. Beyond x and the result each thread takes 50 KiB + 128 d_pad bytes, with a
+    nonlinearity 192 d_pad.
 
     Examples
     --------
