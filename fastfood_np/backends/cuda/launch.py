@@ -1,0 +1,27 @@
+"""A kernel with the size of its grid, and the memory traffic that this size implies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel launch, as planned.
+
+    `read_bytes` and `written_bytes` count the large arrays (inputs, outputs, scratch), each byte
+    as often as thread blocks ask for it; parameters shared by all rows stay in the caches and are
+    not counted.
+    """
+
+    kernel: Any
+    grid: int
+    threads: int
+    read_bytes: int
+    written_bytes: int
+
+
+def run(launch: Launch, stream: Any, *arguments: Any) -> None:
+    """Put the launch on the stream."""
+    launch.kernel[launch.grid, launch.threads, stream](*arguments)

@@ -1,0 +1,87 @@
+"""The one place that imports `numba.cuda`; every kernel gets it from here.
+
+There are two of it: the package numba-cuda, and its simulator, which runs kernels as Python threads
+where NUMBA_ENABLE_CUDASIM=1 was set before Numba was imported. Numba's own `numba.cuda` of old is
+deprecated and not used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numba
+import numpy as np
+
+from fastfood_np.backends.errors import BackendUnavailableError
+
+INSTALL = 'pip install "fastfood_np[cuda]"'
+
+
+@contextmanager
+def _row_stack() -> Iterator[None]:
+    """Lend NumPy 2.5 and later the function that numba-cuda still looks for while it is imported."""
+    missing = not hasattr(np, "row_stack")
+    if missing:
+        np.row_stack = np.vstack
+    try:
+        yield
+    finally:
+        if missing:
+            del np.row_stack
+
+
+if importlib.util.find_spec("numba_cuda") is None:
+    raise BackendUnavailableError(
+        f"the backend 'cuda' needs the package numba-cuda, which is not installed: {INSTALL}"
+    )
+# Puts it in the place of Numba's own; where site-packages has .pth files this has happened already.
+importlib.import_module("_numba_cuda_redirector")
+with _row_stack():
+    from numba import cuda
+
+    if "numba_cuda" not in str(cuda.__file__):
+        raise BackendUnavailableError(
+            "the backend 'cuda' needs the package numba-cuda, but Numba's own, deprecated "
+            "numba.cuda was imported before it could be replaced: import fastfood_np.backends.cuda "
+            "first"
+        )
+    SIMULATED: bool = bool(numba.config.ENABLE_CUDASIM)
+    if SIMULATED:
+        from fastfood_np.backends.cuda.simulator import SimulatedCuda
+
+        cuda = SimulatedCuda(cuda)
+    else:
+        import numba.cuda.np.arrayobj  # noqa: F401  (it looks for row_stack)
+
+_device_seen = False
+
+
+def check_device() -> None:
+    """Raise BackendUnavailableError unless there is a GPU with a driver (or the simulator)."""
+    global _device_seen
+    if _device_seen:
+        return
+    if not cuda.is_available():
+        reason = cuda.cuda_error() or "no GPU was found"
+        raise BackendUnavailableError(
+            f"the backend 'cuda' needs an NVIDIA GPU and its driver: {reason}. Without them, "
+            "NUMBA_ENABLE_CUDASIM=1, set before Python starts, simulates one (slowly)"
+        )
+    _device_seen = True
+
+
+def device_function(function: Any) -> Any:
+    """Make a function one that kernels call: a part of each, so that its arrays are registers."""
+    return function if SIMULATED else cuda.jit(device=True, forceinline=True)(function)
+
+
+def kernel(threads: int, blocks: int = 1) -> Any:
+    """Return a decorator that compiles a kernel for blocks of so many threads.
+
+    The compiler keeps to as many registers as let `blocks` of them run at once.
+    """
+    return cuda.jit() if SIMULATED else cuda.jit(launch_bounds=(threads, blocks))
