@@ -1,7 +1,8 @@
 """The arithmetic, under the same function names in each backend.
 
-`reference` is plain NumPy, the shortest code that is right: the oracle. `cpu` is Numba. Backend
-functions take raw, checked arrays and check nothing themselves.
+`reference` is plain NumPy, the shortest code that is right: the oracle. `cpu` is Numba, and `cuda`
+is Numba on a GPU, for arrays that lie in its memory. Backend functions take raw, checked arrays
+and check nothing themselves.
 
 >>> from fastfood_np import backends
 >>> with backends.using("reference"):
@@ -16,7 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
+from typing import Any
 
+import numpy as np
+
+from fastfood_np.backends.errors import BackendUnavailableError as BackendUnavailableError
 from fastfood_np.validation import check_choice
 
 NAMES = ("cpu", "reference")
@@ -30,7 +35,34 @@ def select(backend: str | None = None) -> ModuleType:
 
     Imported on first use, so that importing the package does not import Numba.
     """
+    if isinstance(backend, str) and backend == "cuda":
+        raise TypeError(
+            "the backend 'cuda' takes arrays in device memory, got one in host memory; copy it "
+            "there with numba.cuda.to_device"
+        )
     name = _requested.get() if backend is None else check_choice(backend, "backend", NAMES)
+    return _module(name)
+
+
+def select_cuda() -> ModuleType:
+    """Return the module of the backend for arrays in the memory of a GPU, imported on first use.
+
+    Raises
+    ------
+    BackendUnavailableError
+        The package numba-cuda is missing.
+    """
+    return _module("cuda")
+
+
+def on_device(x: Any) -> bool:
+    """Whether x is an array in the memory of a GPU: of Numba, CuPy, PyTorch or the simulator."""
+    if isinstance(x, np.ndarray):
+        return False
+    return hasattr(x, "__cuda_array_interface__") or getattr(x, "__cuda_ndarray__", False) is True
+
+
+def _module(name: str) -> ModuleType:
     if name not in _imported:
         _imported[name] = importlib.import_module(f"fastfood_np.backends.{name}")
     return _imported[name]

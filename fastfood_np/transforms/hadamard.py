@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfood_np import backends
+from fastfood_np.transforms import on_device
 from fastfood_np.transforms.arguments import check_out, check_workers, result_dtype
 from fastfood_np.validation import Array, check_choice, check_int
 
@@ -94,6 +95,8 @@ def fwht(
            [ 1., -1.,  1., -1.]], dtype=float32)
     """
     check_choice(norm, "norm", NORMS)
+    if backends.on_device(x):
+        return on_device.fwht(x, norm, axis, ordering, out, workers, backend)
     return _transform(x, norm, axis, ordering, out, workers, backend)
 
 
@@ -121,7 +124,15 @@ def ifwht(
     array([1., 2., 3., 4.])
     """
     check_choice(norm, "norm", NORMS)
-    return _transform(x, _INVERSE_NORM[norm], axis, ordering, out, workers, backend)
+    return fwht(
+        x,
+        norm=_INVERSE_NORM[norm],
+        axis=axis,
+        ordering=ordering,
+        out=out,
+        workers=workers,
+        backend=backend,
+    )
 
 
 def _transform(

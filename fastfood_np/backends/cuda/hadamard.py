@@ -19,7 +19,7 @@ from fastfood_np.backends.cuda.limits import SHARED_BYTES
 from fastfood_np.backends.cuda.numba_cuda import cuda, device_function, kernel
 from fastfood_np.backends.cuda.stages import index_type, make_index, make_transform
 
-MAX_LENGTH = 1 << 24
+MAX_LOG_LENGTH = 24
 SECTOR = 32  # bytes: what device memory delivers at least
 LOG_REGISTERS = 4  # 16 numbers in a thread: with 32 registers in all, every thread slot is filled
 LOG_BLOCK = 12  # smallest tile, in numbers: 256 threads
@@ -79,6 +79,20 @@ def passes(log_d: int, itemsize: int, shared_bytes: int = SHARED_BYTES) -> tuple
             first = contiguous_pass(log_part, log_items)
             return (first, strided_pass(log_d, log_part, log_size, log_items))
     raise ValueError(f"rows of 2^{log_d} numbers are too long for two passes")
+
+
+@cache
+def max_length(dtype: Any) -> int:
+    """Return the greatest length of a row; of float16 what one pass holds, as float32."""
+    if dtype == np.float16:
+        return 2 * SHARED_BYTES // np.dtype(np.float32).itemsize
+    log_d = MAX_LOG_LENGTH
+    while True:
+        try:
+            passes(log_d, np.dtype(dtype).itemsize)
+            return 1 << log_d
+        except ValueError:
+            log_d -= 1
 
 
 @cache
@@ -146,7 +160,7 @@ def launches(shape: tuple[int, int], dtype: Any) -> tuple[Launch, ...]:
     return tuple(planned)
 
 
-def fwht(x: Any, out: Any, scale: float = 1.0, stream: Any = 0) -> None:
+def fwht(x: Any, out: Any, scale: float = 1.0) -> None:
     """Fill out (m, d), d = 2^k, with scale * H x, row by row: the same array or apart."""
     total = x.size
     if not total:
@@ -156,5 +170,5 @@ def fwht(x: Any, out: Any, scale: float = 1.0, stream: Any = 0) -> None:
     source, target = x.reshape(total), out.reshape(total)
     for launch in planned:
         factor = number(scale if launch is planned[-1] else 1.0)
-        run(launch, stream, source, target, factor, index_type(total))
+        run(launch, x.stream, source, target, factor, index_type(total))
         source = target

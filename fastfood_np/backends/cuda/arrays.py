@@ -1,0 +1,122 @@
+"""Arrays in device memory: Numba's own, and those of CuPy, PyTorch and others, taken as they are.
+
+Nothing here copies between host and device but `to_device` and `to_host`. Work is put on the
+stream that the array's library is using at that moment, so that it comes after what fills the
+array and before what reads the result.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from fastfood_np.backends.cuda.numba_cuda import SIMULATED, check_device, cuda
+
+
+def library(x: Any) -> str:
+    """Return the name of the package that an array's type comes from."""
+    return type(x).__module__.partition(".")[0]
+
+
+def device_number(x: Any) -> int | None:
+    """Return the number of the GPU in whose memory an array lies, or None if it does not say."""
+    place = getattr(x, "device", None)  # PyTorch's has an index, CuPy's an id
+    for name in ("index", "id"):
+        number = getattr(place, name, None)
+        if isinstance(number, int):
+            return number
+    return None
+
+
+def as_numba(x: Any, name: str) -> Any:
+    """Return Numba's view of an array in device memory, bound to the stream that uses it.
+
+    Raises
+    ------
+    ValueError
+        It lies in the memory of another GPU than the current one.
+    """
+    if getattr(x, "__cuda_ndarray__", False):
+        return x
+    number, current = device_number(x), cuda.get_current_device().id
+    if number is not None and number != current:
+        raise ValueError(
+            f"{name} must be in the memory of the current GPU {current}, got one on GPU {number}; "
+            f"make that one current with numba.cuda.select_device({number})"
+        )
+    view = cuda.as_cuda_array(x, sync=False)
+    handle = _current_stream(x)
+    return view.bind(cuda.external_stream(handle)) if handle else view
+
+
+def _current_stream(x: Any) -> int:
+    """Return the handle of the stream that the array's library uses now; 0 is the default one."""
+    module: Any = sys.modules.get(library(x))
+    if library(x) == "torch":
+        return int(module.cuda.current_stream(x.device).cuda_stream)
+    if library(x) == "cupy":
+        return int(module.cuda.get_current_stream().ptr)
+    return 0
+
+
+def overlap(a: Any, b: Any) -> bool:
+    """Whether two contiguous Numba arrays share memory without starting at the same place."""
+    first, second = sorted((_address(array), array.size * array.dtype.itemsize) for array in (a, b))
+    return first[0] < second[0] < first[0] + first[1]
+
+
+def _address(x: Any) -> int:
+    return int(x.ctypes.data if SIMULATED else x.device_ctypes_pointer.value or 0)
+
+
+def empty(shape: tuple[int, ...], dtype: Any, stream: Any = 0) -> Any:
+    """Return an uninitialised Numba array in device memory.
+
+    Raises
+    ------
+    MemoryError
+        There is not so much memory.
+    """
+    check_device()
+    try:
+        return cuda.device_array(shape, dtype, stream=stream)
+    except MemoryError as error:  # the simulator's
+        raise _no_memory(shape, dtype) from error
+    except cuda.cudadrv.driver.CudaAPIError as error:
+        if "OUT_OF_MEMORY" not in str(error):
+            raise
+        raise _no_memory(shape, dtype) from error
+
+
+def empty_like(x: Any, shape: tuple[int, ...]) -> Any:
+    """Return an uninitialised array of x's dtype, of the library x comes from where it is known."""
+    module: Any = sys.modules.get(library(x))
+    try:
+        if library(x) == "torch":
+            return module.empty(shape, dtype=x.dtype, device=x.device)
+        if library(x) == "cupy":
+            return module.empty(shape, x.dtype)
+    except (MemoryError, RuntimeError) as error:  # CuPy's and PyTorch's names for it
+        if "memory" not in str(error).lower():
+            raise
+        raise _no_memory(shape, x.dtype) from error
+    return empty(shape, x.dtype, getattr(x, "stream", 0))
+
+
+def _no_memory(shape: tuple[int, ...], dtype: Any) -> MemoryError:
+    return MemoryError(f"no room in device memory for an array of shape {shape} and dtype {dtype}")
+
+
+def to_device(x: Any) -> Any:
+    """Return a copy of a NumPy array in device memory."""
+    check_device()
+    copy = empty(x.shape, x.dtype)
+    copy.copy_to_device(np.ascontiguousarray(x))
+    return copy
+
+
+def to_host(x: Any) -> Any:
+    """Return a copy of an array in device memory as a NumPy array."""
+    return as_numba(x, "x").copy_to_host()
