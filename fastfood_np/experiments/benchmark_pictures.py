@@ -22,9 +22,13 @@ Row = dict[str, Any]
 
 FLOOR = "floor"
 NS = "ns per element"
+PS = "ps per output element"
 LIMIT = "a streaming pass over the same bytes"
 PEERS = ("fht-cpu", "FFHT")
 PRODUCTS = ("forward", "backward", "cos+sin")
+COPY = "the fastest copy of the same bytes"
+EVEN = "as fast as ours"
+GPU_PRODUCTS = ("forward", "backward", "forward, n = 4 d")
 LARGE_PASS = 1 << 20  # elements; a smaller streaming pass may stay in the second cache
 
 
@@ -46,6 +50,8 @@ def pictures(reports: Mapping[str, Report]) -> Iterator[tuple[str, Figure]]:
         yield "roofline", rooflines(reports)
     if "lenet" in reports:
         yield "lenet-speedups", lenet_speedups(reports["lenet"])
+    if "gpu" in reports:
+        yield from gpu_pictures(reports["gpu"])
     if "kernel_approximation" in reports:
         yield from kernel_approximation_pictures(reports["kernel_approximation"])
 
@@ -134,6 +140,51 @@ def lenet_speedups(report: Report) -> Figure:
     }
     title = f"How many times faster a training step is: {report['machine']['cpu']}"
     return speedup_bars(panels, title, "", "torch's time / ours")
+
+
+def gpu_pictures(report: Report) -> Iterator[tuple[str, Figure]]:
+    """Yield a name and a figure for what was measured on a GPU."""
+    name = report["machine"]["gpu"]["name"]
+    rows = [row for row in report["rows"] if "contenders" in row]
+    transforms = _named(rows, "fwht")
+    if transforms:
+        panels = {
+            dtype: _gpu_times([row for row in transforms if row["dtype"] == dtype])
+            for dtype in dict.fromkeys(row["dtype"] for row in transforms)
+        }
+        title = f"fwht in device memory, from one array to another, in rows of d: {name}"
+        yield "gpu-fwht-times", curves(panels, title, "length d", PS, COPY)
+    products = {what: _named(rows, what) for what in GPU_PRODUCTS if _named(rows, what)}
+    if products:
+        panels = {what: _gpu_times(those) for what, those in products.items()}
+        title = f"Time of fused Fastfood and dense layers, float32, d = n: {name}"
+        yield "gpu-fastfood-times", curves(panels, title, "length d", PS, COPY)
+    compared = {what: _gpu_speedups(those) for what, those in products.items()}
+    if any(compared.values()):
+        title = f"How many times faster than a dense layer fused Fastfood is: {name}"
+        ratio = "the product's time / ours"
+        yield "gpu-fastfood-speedups", curves(compared, title, "length d", ratio, EVEN)
+
+
+def _gpu_times(rows: Sequence[Row]) -> dict[str, list[tuple[int, float]]]:
+    """Return picoseconds per output element against d for each contender, copies as one."""
+    series: dict[str, list[tuple[int, float]]] = {}
+    for row in rows:
+        for name, figures in row["contenders"].items():
+            label = {"fastfood": "fused Fastfood", row["copy"]: COPY}.get(name, name)
+            if not name.startswith("copy") or name == row["copy"]:
+                point = (row["d"], 1e3 * figures["ns_per_element"])
+                series.setdefault(label, []).append(point)
+    return series
+
+
+def _gpu_speedups(rows: Sequence[Row]) -> dict[str, list[tuple[int, float]]]:
+    """Return how many times longer each dense product takes, against d."""
+    series: dict[str, list[tuple[int, float]]] = {}
+    for row in rows:
+        for name, ratio in row["speedups"].items():
+            series.setdefault(f"cuBLAS, {name}", []).append((row["d"], ratio))
+    return series | {EVEN: [(row["d"], 1.0) for row in rows]} if series else {}
 
 
 def rooflines(reports: Mapping[str, Report]) -> Figure:

@@ -1,16 +1,8 @@
 """Cosine and sine of rows, in loops that LLVM turns into vector instructions.
 
-An angle x is reduced to r = x - k pi/2 with k = round(2 x / pi), |r| < 0.8, in the manner of Cody
-and Waite: pi/2 is a sum of three parts, and the first two end in so many zero bits that their
-products with k and both differences are exact, with or without a fused multiply-add. Then
-
-    sin r = r (1 + s_1 r^2 + s_2 r^4 + ...)        cos r = 1 + c_1 r^2 + c_2 r^4 + ...
-
-and the two lowest bits of k say which of the two, with which sign, are cos x and sin x. The s and c
-are minimax: Remez' exchange on 0 < r <= 0.8 for the absolute error, in 60 digits; s_1 (c_1) was
-rounded to the dtype, the others were fitted again, and so on. The polynomials are off by at most
-2.2e-9 in float32 and 2.1e-18 in float64. With all roundings, cosine and sine are off by at most
-9e-8 and 2e-16 (measured: 8.8e-8 and 1.7e-16, and less with a fused multiply-add).
+The method and its numbers stand in `backends.angles`; angles beyond its limit are left to libm.
+With all roundings, cosine and sine are off by at most 9e-8 and 2e-16 (measured: 8.8e-8 and 1.7e-16,
+and less with a fused multiply-add).
 
 An element has the same bits wherever it stands in a row and whatever stands beside it. For this
 nothing here may be compiled with ``fastmath``, which would also fold the rounding of k away.
@@ -19,81 +11,32 @@ nothing here may be compiled with ``fastmath``, which would also fold the roundi
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
+from fastfood_np.backends.angles import DOUBLE, SINGLE, Numbers
 from fastfood_np.backends.cpu.jit import jit, part
-
-# Beyond, k has more bits than the parts of pi/2 leave free, and libm takes over.
-LIMIT = 1e5
 
 # Reduction and polynomials in one loop would be a chain of operations longer than processors look
 # ahead. So there are two loops, and so many elements wait in the first-level cache in between.
 TILE = 1024
 
 
-class _Numbers(NamedTuple):
-    """The constants of one dtype."""
-
-    limit: Any
-    two_over_pi: Any
-    rounding: Any  # 1.5 * 2^(bits of the mantissa): a small number plus it is rounded to a whole
-    half_pi: tuple[Any, ...]  # its parts, the largest first
-    sine: tuple[Any, ...]  # the highest power first
-    cosine: tuple[Any, ...]
-
-
-def _numbers_as(real: Any, *tuples: tuple[float, ...]) -> _Numbers:
-    scalars = (LIMIT, 2 / math.pi, 1.5 / np.finfo(real).eps)
-    return _Numbers(*map(real, scalars), *(tuple(map(real, values)) for values in tuples))
-
-
-_SINGLE = _numbers_as(
-    np.float32,
-    (1.5703125, 0.0004825592041015625, 1.2675908465098473e-06),  # 8 bits, 8 bits, the rest
-    (-0.00019484643, 0.008331895, -0.1666665, 1.0),
-    (2.4428644e-05, -0.0013887291, 0.041666646, -0.5, 1.0),
-)
-_DOUBLE = _numbers_as(
-    np.float64,
-    (1.5707963267923333, 2.5632829192545614e-12, 6.123233995736766e-17),  # 37, 15 bits, the rest
-    (
-        1.5882377909930731e-10,
-        -2.5050488629629014e-08,
-        2.7557311793216183e-06,
-        -0.00019841269823608405,
-        0.008333333333313268,
-        -0.16666666666666585,
-        1.0,
-    ),
-    (
-        -1.1355091284648657e-11,
-        2.08756366026574e-09,
-        -2.755731372648031e-07,
-        2.480158728736453e-05,
-        -0.0013888888888870827,
-        0.04166666666666658,
-        -0.5,
-        1.0,
-    ),
-)
-
-
 # What Python and Numba have to be told differently: first for Python, then for Numba, which wants
 # results of one type and so chooses by the type of x when it compiles.
 
 
-def _numbers(x: Any) -> _Numbers:
-    return _SINGLE if x.dtype == np.float32 else _DOUBLE
+def _numbers(x: Any) -> Numbers:
+    return SINGLE if x.dtype == np.float32 else DOUBLE
 
 
 @overload(_numbers)
 def _compiled_numbers(x):
-    return (lambda x: _SINGLE) if x == types.float32 else (lambda x: _DOUBLE)
+    return (lambda x: SINGLE) if x == types.float32 else (lambda x: DOUBLE)
 
 
 def _bits(x: Any) -> Any:

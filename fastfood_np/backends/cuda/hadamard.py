@@ -112,7 +112,8 @@ def make_place(plan: Pass) -> Any:
 def make_kernel(plan: Pass, storage: Any, compute: Any, ragged: bool) -> Any:
     """Return the kernel of a pass; with `ragged`, the last tile reaches beyond the data."""
     schedule = plan.schedule
-    count, shared_size = schedule.registers, schedule.shared_size
+    count = schedule.registers
+    shared_size = schedule.shared_size(np.dtype(compute).itemsize)
     transform, place = make_transform(schedule, compute), make_place(plan)
     first, last = make_index(schedule, schedule.first), make_index(schedule, schedule.last)
     run, stretch = index_type(plan.log_run), index_type(plan.log_stretch)

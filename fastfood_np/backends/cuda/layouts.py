@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 LANE_BITS = 5  # 32 threads are a warp
-BANKS = 32  # of 4 bytes, in shared memory
+LINE = 128  # bytes: the 32 banks of shared memory, four bytes each
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,9 @@ class Schedule:
         """Shift of the layout in which the tile is left."""
         return self.phases[-1].shift
 
-    @property
-    def shared_size(self) -> int:
-        """Numbers that must fit into shared memory when the layout changes."""
-        return self.slots * self.size // self.rounds
+    def shared_size(self, itemsize: int) -> int:
+        """Return how many numbers shared memory must hold when the layout changes."""
+        return self.slots * padded(self.size // self.rounds, itemsize)
 
     @cached_property
     def accesses(self) -> int:
@@ -94,13 +93,13 @@ def index(schedule: Schedule, shift: int, thread: int, register: int) -> int:
     return thread % (1 << shift) + (register << shift) + ((thread >> shift) << above)
 
 
-def swizzle(schedule: Schedule, place: int) -> int:
-    """Return where in shared memory the number of index `place` lies.
+def padded(place: int, itemsize: int) -> int:
+    """Return where in shared memory the number of index `place` lies: a gap every 128 bytes.
 
-    The index, with its lowest five bits (the bank) changed by those above the register's, so that
-    the threads of a warp meet no bank twice, whatever the layout they read or write in.
+    So the threads of a warp meet no bank twice, whether their numbers are neighbours or lie 8 or
+    16 apart. Of two indices that share no bit, the places add up.
     """
-    return place ^ ((place >> schedule.log_registers) & (BANKS - 1))
+    return place + place * itemsize // LINE
 
 
 def split(schedule: Schedule, shift: int, other: int) -> int:
@@ -144,16 +143,16 @@ def shuffled(
 
 
 def exchanged(log_size: int, log_registers: int, slots: int = 1) -> Schedule:
-    """Return the schedule that takes the stages in registers, the topmost ones first.
+    """Return the schedule that takes most stages in registers, the topmost ones first.
 
-    Neighbouring lanes hold neighbouring numbers at the start, and at least eight of them do at the
-    end. What is left over when the other bits are shared out among layouts is taken by shuffles,
-    where that saves a layout.
+    It starts and ends with neighbouring numbers in neighbouring lanes. In between, a thread holds
+    2^log_registers neighbours; what remains of the lowest five bits is taken by shuffles.
     """
     high = log_size - log_registers
-    over = high % log_registers
-    lanes = over if over < 3 <= high - log_registers else 0
-    phases = [Phase(high, (0, lanes), (high, log_size))]
-    for start in range(lanes, high, log_registers):
+    phases = [
+        Phase(high, (log_registers, LANE_BITS), (high, log_size)),
+        Phase(0, registers=(0, log_registers)),
+    ]
+    for start in range(LANE_BITS, high, log_registers):
         phases.append(Phase(start, registers=(start, min(start + log_registers, high))))
     return Schedule(log_size, log_registers, tuple(phases), slots)

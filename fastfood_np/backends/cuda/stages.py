@@ -7,11 +7,34 @@ from typing import Any
 
 import numpy as np
 
-from fastfood_np.backends.cuda.layouts import Phase, Schedule, split
+from fastfood_np.backends.cuda.layouts import LINE, Phase, Schedule, padded, split
 from fastfood_np.backends.cuda.numba_cuda import cuda, device_function
 
 # Indices are unsigned: Numba adds code to signed ones, for those that count from the end.
 index_type = np.uint64
+
+
+def unrolled(body: Any, count: int, number: int = 0) -> Any:
+    """Return ``body(i, *arguments)`` for i from `number` to count - 1, one after the other.
+
+    The compiler leaves a loop over a large body as it is; then i is no constant, and an array that
+    it indexes cannot be registers.
+    """
+    if number == count - 1:
+
+        @device_function
+        def last(*arguments):
+            body(number, *arguments)
+
+        return last
+    rest = unrolled(body, count, number + 1)
+
+    @device_function
+    def one_and_rest(*arguments):
+        body(number, *arguments)
+        rest(*arguments)
+
+    return one_and_rest
 
 
 @cache
@@ -19,7 +42,7 @@ def make_index(schedule: Schedule, shift: int) -> Any:
     """Return ``layouts.index`` of this schedule and layout as a device function.
 
     Called with register 0 it gives the thread's part, with thread 0 the register's part, which
-    the compiler knows: the index is their sum, and, no bit being in both, their exclusive or.
+    the compiler knows: the index is their sum.
     """
     low = index_type((1 << shift) - 1)
     below = index_type(shift)
@@ -33,16 +56,15 @@ def make_index(schedule: Schedule, shift: int) -> Any:
 
 
 @cache
-def make_swizzle(schedule: Schedule) -> Any:
-    """Return ``layouts.swizzle`` of this schedule as a device function."""
-    below = index_type(schedule.log_registers)
-    bank = index_type(31)
+def make_padded(dtype: Any) -> Any:
+    """Return ``layouts.padded`` as a device function."""
+    line = index_type((LINE // np.dtype(dtype).itemsize).bit_length() - 1)
 
     @device_function
-    def swizzle(place):
-        return place ^ ((place >> below) & bank)
+    def place_of(index):
+        return index + (index >> line)
 
-    return swizzle
+    return place_of
 
 
 @cache
@@ -86,43 +108,45 @@ def make_register_stages(schedule: Schedule, phase: Phase) -> Any:
 
 
 @cache
-def make_write(schedule: Schedule, shift: int) -> Any:
+def make_write(schedule: Schedule, shift: int, dtype: Any) -> Any:
     """Return a function that writes tiles held in the layout `shift` to shared memory."""
-    slots, count, size = schedule.slots, schedule.registers, index_type(schedule.size)
-    index, swizzle, zero = make_index(schedule, shift), make_swizzle(schedule), index_type(0)
+    slots, count = schedule.slots, schedule.registers
+    size = index_type(padded(schedule.size, np.dtype(dtype).itemsize))
+    index, place_of, zero = make_index(schedule, shift), make_padded(dtype), index_type(0)
 
     @device_function
     def write(values, shared, thread):
-        base = swizzle(index(thread, 0))
+        base = place_of(index(thread, 0))
         for slot in range(slots):
             for i in range(count):
-                place = base ^ swizzle(index(zero, i))
-                shared[index_type(slot) * size + place] = values[slot * count + i]
+                place = base + (index_type(slot) * size + place_of(index(zero, i)))
+                shared[place] = values[slot * count + i]
 
     return write
 
 
 @cache
-def make_read(schedule: Schedule, shift: int) -> Any:
+def make_read(schedule: Schedule, shift: int, dtype: Any) -> Any:
     """Return a function that reads tiles from shared memory into the layout `shift`."""
-    slots, count, size = schedule.slots, schedule.registers, index_type(schedule.size)
-    index, swizzle, zero = make_index(schedule, shift), make_swizzle(schedule), index_type(0)
+    slots, count = schedule.slots, schedule.registers
+    size = index_type(padded(schedule.size, np.dtype(dtype).itemsize))
+    index, place_of, zero = make_index(schedule, shift), make_padded(dtype), index_type(0)
 
     @device_function
     def read(values, shared, thread):
-        base = swizzle(index(thread, 0))
+        base = place_of(index(thread, 0))
         for slot in range(slots):
             for i in range(count):
-                place = base ^ swizzle(index(zero, i))
-                values[slot * count + i] = shared[index_type(slot) * size + place]
+                place = base + (index_type(slot) * size + place_of(index(zero, i)))
+                values[slot * count + i] = shared[place]
 
     return read
 
 
 @cache
-def make_exchange(schedule: Schedule, before: int, after: int) -> Any:
+def make_exchange(schedule: Schedule, before: int, after: int, dtype: Any) -> Any:
     """Return a function that takes tiles from one layout to another, all at once."""
-    write, read = make_write(schedule, before), make_read(schedule, after)
+    write, read = make_write(schedule, before, dtype), make_read(schedule, after, dtype)
 
     @device_function
     def exchange(values, shared, thread):
@@ -141,7 +165,7 @@ def make_exchange_by_halves(schedule: Schedule, before: int, after: int, dtype: 
     bit = split(schedule, before, after)
     bit_before, bit_after, bit_index = bit - before, bit - after, index_type(bit)
     index_before, index_after = make_index(schedule, before), make_index(schedule, after)
-    swizzle, zero, one = make_swizzle(schedule), index_type(0), index_type(1)
+    place_of, zero, one = make_padded(dtype), index_type(0), index_type(1)
     low = index_type((1 << bit) - 1)
 
     @device_function
@@ -156,18 +180,18 @@ def make_exchange_by_halves(schedule: Schedule, before: int, after: int, dtype: 
     @device_function
     def exchange(values, shared, thread):
         received = cuda.local.array(count, dtype)
-        base_before = swizzle(without_bit(index_before(thread, 0)))
-        base_after = swizzle(without_bit(index_after(thread, 0)))
+        base_before = place_of(without_bit(index_before(thread, 0)))
+        base_after = place_of(without_bit(index_after(thread, 0)))
         for value in range(2):
             cuda.syncthreads()
             for i in range(half):
                 source = register(i, bit_before, value)
-                place = base_before ^ swizzle(without_bit(index_before(zero, source)))
+                place = base_before + place_of(without_bit(index_before(zero, source)))
                 shared[place] = values[source]
             cuda.syncthreads()
             for i in range(half):
                 target = register(i, bit_after, value)
-                place = base_after ^ swizzle(without_bit(index_after(zero, target)))
+                place = base_after + place_of(without_bit(index_after(zero, target)))
                 received[target] = shared[place]
         for i in range(count):
             values[i] = received[i]
@@ -197,7 +221,7 @@ def make_transform(schedule: Schedule, dtype: Any, number: int = 0) -> Any:
 
     following = schedule.phases[number + 1].shift
     if schedule.rounds == 1:
-        exchange = make_exchange(schedule, phase.shift, following)
+        exchange = make_exchange(schedule, phase.shift, following, dtype)
     else:
         exchange = make_exchange_by_halves(schedule, phase.shift, following, dtype)
     rest = make_transform(schedule, dtype, number + 1)

@@ -1,0 +1,306 @@
+"""The gradients of y = c S H G Pi H B x in one kernel, and the sums over its thread blocks.
+
+A thread block goes through some of the rows, recomputes h_G and h_S from x, takes the gradient of y
+back through the factors, and sums dS, dG and dB of its rows in registers. How many thread blocks
+there are depends on the batch and the size of a row alone, and a second kernel adds their sums in
+order: the same input gives the same bits.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from fastfood_np.backends.cuda.arrays import empty
+from fastfood_np.backends.cuda.fastfood.plan import Plan, backward_plan
+from fastfood_np.backends.cuda.fastfood.rows import (
+    flat,
+    make_column,
+    make_load,
+    make_permute,
+    make_row,
+    make_scale,
+)
+from fastfood_np.backends.cuda.launch import Launch, run
+from fastfood_np.backends.cuda.layouts import padded
+from fastfood_np.backends.cuda.limits import MAX_THREADS
+from fastfood_np.backends.cuda.numba_cuda import cuda, device_function, kernel
+from fastfood_np.backends.cuda.stages import (
+    index_type,
+    make_index,
+    make_padded,
+    make_read,
+    make_transform,
+)
+
+CHUNK_THREADS = 1 << 17  # in all chunks together: about what a large GPU can hold
+COLUMNS = 32  # neighbouring columns that a thread block of `reduce` adds up
+SUMS = 3  # dS, dG and dB
+
+
+@cache
+def make_load_dy(plan: Plan, dtype: Any) -> Any:
+    """Return a function that reads c dy into the last layout, zero where there is none."""
+    count = plan.schedule.registers
+    row_of, column_of = make_row(plan, plan.schedule.last), make_column(plan, plan.schedule.last)
+    zero = index_type(0)
+
+    @device_function
+    def load_dy(values, dy, start, group, thread, m, n_out, scale):
+        row, out = row_of(group, 0, thread, 0), start + column_of(thread, 0)
+        source = row * n_out + out
+        for i in range(count):
+            further, across = row_of(zero, 0, zero, i), column_of(zero, i)
+            inside = row + further < m and out + across < n_out
+            values[i] = scale * dy[source + (further * n_out + across)] if inside else dtype(0)
+
+    return load_dy
+
+
+@cache
+def make_unpermute(plan: Plan, dtype: Any, dropout: bool) -> Any:
+    """Return a function for the mask and Pi': tiles in the first layout to ones in the last."""
+    schedule = plan.schedule
+    count = schedule.registers
+    read, place_of = make_read(schedule, schedule.last, dtype), make_padded(dtype)
+    first, column_of = make_index(schedule, schedule.first), make_column(plan, schedule.first)
+    row_of, zero = make_row(plan, schedule.first), index_type(0)
+
+    @device_function
+    def unpermute(values, shared, perm, start, keep, keep_scale, group, thread, m, width):
+        cuda.syncthreads()
+        column = column_of(thread, 0)
+        rows_before = first(thread, 0) - column
+        for i in range(count):
+            across = column_of(zero, i)
+            before = rows_before + (first(zero, i) - across)
+            h = values[i]
+            if dropout:
+                row = row_of(group, 0, thread, i)
+                if row < m:
+                    h *= keep_scale * keep[row * width + start + column + across]
+            shared[place_of(before + index_type(perm[start + column + across]))] = h
+        cuda.syncthreads()
+        read(values, shared, thread)
+
+    return unpermute
+
+
+@cache
+def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
+    """Return the kernel that fills dx and the partial sums of each thread block."""
+    schedule = plan.schedule
+    count, size = schedule.registers, index_type(schedule.size)
+    shared_size = schedule.shared_size(np.dtype(dtype).itemsize)
+    load, load_dy = make_load(plan, dtype), make_load_dy(plan, dtype)
+    transform = make_transform(schedule, dtype)
+    back = make_transform(schedule.reversed(), dtype)
+    permute, unpermute = make_permute(plan, dtype, dropout), make_unpermute(plan, dtype, dropout)
+    first, last = make_index(schedule, schedule.first), make_index(schedule, schedule.last)
+    scale_first, scale_last = make_scale(plan, schedule.first), make_scale(plan, schedule.last)
+    row_of, column_of = make_row(plan, schedule.first), make_column(plan, schedule.first)
+    zero, log_d, sums = index_type(0), index_type(plan.log_d), index_type(SUMS)
+
+    @device_function
+    def add_products(total, a, b):
+        for i in range(count):
+            total[i] += a[i] * b[i]
+
+    @device_function
+    def store_first(total, partial, start, thread):
+        for i in range(count):
+            partial[start + first(thread, 0) + first(zero, i)] = total[i]
+
+    @device_function
+    def store_last(total, partial, start, thread):
+        for i in range(count):
+            partial[start + last(thread, 0) + last(zero, i)] = total[i]
+
+    @device_function
+    def store_dx(values, dx, block, group, thread, m, d_in):
+        row, column = row_of(group, 0, thread, 0), column_of(thread, 0)
+        target = row * d_in + column
+        for i in range(count):
+            further, across = row_of(zero, 0, zero, i), column_of(zero, i)
+            if row + further < m and column + across < d_in:
+                at = target + (further * d_in + across)
+                # Of stacked blocks, this thread itself has written what those before gave.
+                dx[at] = values[i] if block == 0 else dx[at] + values[i]
+
+    @device_function
+    def backward(
+        x, dy, S, G, B, perm, keep, dx, partial, m, d_in, n_out, blocks, groups, scale, keep_scale
+    ):
+        inputs = cuda.local.array(count, dtype)
+        values = cuda.local.array(count, dtype)
+        h_G = cuda.local.array(count, dtype)
+        dh = cuda.local.array(count, dtype)
+        dS = cuda.local.array(count, dtype)
+        dG = cuda.local.array(count, dtype)
+        dB = cuda.local.array(count, dtype)
+        shared = cuda.shared.array(shared_size, dtype)
+        thread, chunk = index_type(cuda.threadIdx.x), index_type(cuda.blockIdx.x)
+        chunks, width = index_type(cuda.gridDim.x), blocks << log_d
+        for block in range(blocks):
+            start = index_type(block) << log_d
+            for i in range(count):
+                dS[i] = dG[i] = dB[i] = dtype(0)
+            for number in range(chunk, groups, chunks):
+                group = index_type(number)
+                load(inputs, x, group, thread, m, d_in)
+                scale_first(inputs, B, start, values, thread)
+                transform(values, shared, thread)
+                permute(values, shared, perm, start, keep, keep_scale, group, thread, m, width)
+                for i in range(count):
+                    h_G[i] = values[i]
+                scale_first(values, G, start, values, thread)
+                transform(values, shared, thread)  # h_S
+
+                load_dy(dh, dy, start, group, thread, m, n_out, scale)
+                add_products(dS, dh, values)
+                scale_last(dh, S, start, dh, thread)
+                back(dh, shared, thread)
+                add_products(dG, dh, h_G)
+                scale_first(dh, G, start, dh, thread)
+                unpermute(dh, shared, perm, start, keep, keep_scale, group, thread, m, width)
+                back(dh, shared, thread)
+                add_products(dB, dh, inputs)
+                if need_dx:
+                    scale_first(dh, B, start, dh, thread)
+                    store_dx(dh, dx, block, group, thread, m, d_in)
+            sums_start = (chunk * blocks + index_type(block)) * sums * size
+            store_last(dS, partial, sums_start, thread)
+            store_first(dG, partial, sums_start + size, thread)
+            store_first(dB, partial, sums_start + size + size, thread)
+
+    decorate = kernel(schedule.threads, max(1, 512 // schedule.threads))
+    if dropout:
+
+        @decorate
+        def fastfood_backward_dropout(
+            x, dy, S, G, B, perm, keep, dx, partial, m, d_in, n_out, blocks, groups, scale,
+            keep_scale,
+        ):  # fmt: skip
+            backward(
+                x, dy, S, G, B, perm, keep, dx, partial, m, d_in, n_out, blocks, groups, scale,
+                keep_scale,
+            )  # fmt: skip
+
+        return fastfood_backward_dropout
+
+    @decorate
+    def fastfood_backward(
+        x, dy, S, G, B, perm, dx, partial, m, d_in, n_out, blocks, groups, scale
+    ):
+        backward(
+            x, dy, S, G, B, perm, S, dx, partial, m, d_in, n_out, blocks, groups, scale, scale
+        )
+
+    return fastfood_backward
+
+
+@cache
+def make_reduce(plan: Plan, dtype: Any) -> Any:
+    """Return the kernel that adds the partial sums (chunks, blocks, 3, tile) of 32 columns.
+
+    Each of its warps adds a share of the chunks, in order, and the first one adds the shares.
+    """
+    warps = MAX_REDUCE_THREADS // COLUMNS
+    shared_size, columns = MAX_REDUCE_THREADS, index_type(COLUMNS)
+    size, rows = index_type(plan.schedule.size), plan.rows_in_tile
+    d, log_d, low = index_type(1 << plan.log_d), index_type(plan.log_d), (1 << plan.log_d) - 1
+    low, sums = index_type(low), index_type(SUMS)
+
+    @kernel(MAX_REDUCE_THREADS)
+    def reduce(partial, dS, dG, dB, chunks, blocks):
+        shared = cuda.shared.array(shared_size, dtype)
+        lane = index_type(cuda.threadIdx.x) % columns
+        warp = index_type(cuda.threadIdx.x) // columns
+        parameter = index_type(cuda.blockIdx.x) * columns + lane  # in (blocks, d)
+        which = index_type(cuda.blockIdx.y)
+        total = dtype(0)
+        if parameter < blocks * d:
+            block, column = parameter >> log_d, parameter & low
+            for chunk in range(warp, chunks, warps):
+                at = ((index_type(chunk) * blocks + block) * sums + which) * size + column
+                for row in range(rows):
+                    total += partial[at + index_type(row) * d]
+        shared[warp * columns + lane] = total
+        cuda.syncthreads()
+        if warp == index_type(0) and parameter < blocks * d:
+            total = dtype(0)
+            for share in range(warps):
+                total += shared[index_type(share) * columns + lane]
+            if which == index_type(0):
+                dS[parameter] = total
+            elif which == index_type(1):
+                dG[parameter] = total
+            else:
+                dB[parameter] = total
+
+    return reduce
+
+
+MAX_REDUCE_THREADS = min(256, MAX_THREADS)
+
+
+def launches(
+    shape: tuple[int, int], n_out: int, blocks: int, d_pad: int, dtype: Any, dropout: bool,
+    need_dx: bool,
+) -> tuple[Launch, Launch]:  # fmt: skip
+    """Return the launches for x of this shape: the gradients, and the sums over chunks."""
+    dtype, (m, d_in) = np.dtype(dtype), shape
+    plan = backward_plan(d_pad.bit_length() - 1, dtype.itemsize)
+    chunks = min(plan.groups(m), CHUNK_THREADS // plan.schedule.threads)
+    inputs, partial = m * d_in * dtype.itemsize, chunks * blocks * SUMS * plan.schedule.size
+    again = (blocks - 1) * inputs * need_dx  # dx of stacked blocks is added up in memory
+    gradients = Launch(
+        make_kernel(plan, dtype.type, dropout, need_dx),
+        grid=chunks,
+        threads=plan.schedule.threads,
+        read_bytes=blocks * inputs + m * n_out * dtype.itemsize + again
+        + 2 * dropout * m * blocks * d_pad,
+        written_bytes=need_dx * inputs + again + partial * dtype.itemsize,
+    )  # fmt: skip
+    sums = Launch(
+        make_reduce(plan, dtype.type),
+        grid=(-(-blocks * d_pad // COLUMNS), SUMS),
+        threads=MAX_REDUCE_THREADS,
+        read_bytes=partial * dtype.itemsize,
+        written_bytes=SUMS * blocks * d_pad * dtype.itemsize,
+    )
+    return gradients, sums
+
+
+def fastfood_backward(
+    x: Any,
+    dy: Any,
+    S: Any,
+    G: Any,
+    B: Any,
+    perm: Any,
+    scale: float,
+    keep: Any,
+    keep_scale: float,
+    dx: Any,
+    dS: Any,
+    dG: Any,
+    dB: Any,
+) -> None:
+    """Fill dx (unless it is None), dS, dG and dB; see `reference.fastfood_backward`."""
+    (blocks, d_pad), m, real = S.shape, x.shape[0], x.dtype.type
+    gradients, sums = launches(
+        tuple(x.shape), dy.shape[1], blocks, d_pad, x.dtype, keep is not None, dx is not None
+    )
+    plan = backward_plan(d_pad.bit_length() - 1, x.dtype.itemsize)
+    partial = empty((gradients.grid * blocks * SUMS * plan.schedule.size,), x.dtype, x.stream)
+    arrays = [flat(array) for array in (x, dy, S, G, B, perm)]
+    arrays += [] if keep is None else [flat(keep)]
+    arrays += [flat(x if dx is None else dx), partial]
+    numbers = (m, x.shape[1], dy.shape[1], blocks, plan.groups(m))
+    factors = (scale,) if keep is None else (scale, keep_scale)
+    run(gradients, x.stream, *arrays, *map(index_type, numbers), *map(real, factors))
+    targets = [flat(array) for array in (dS, dG, dB)]
+    run(sums, x.stream, partial, *targets, index_type(gradients.grid), index_type(blocks))

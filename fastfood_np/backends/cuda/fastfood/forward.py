@@ -1,0 +1,142 @@
+"""y = f(c S H G Pi H B x) in one kernel: x is read once and y written once."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from fastfood_np.backends.cuda.fastfood.plan import Plan, forward_plan
+from fastfood_np.backends.cuda.fastfood.rows import (
+    flat,
+    make_column,
+    make_load,
+    make_permute,
+    make_row,
+    make_scale,
+)
+from fastfood_np.backends.cuda.launch import Launch, run
+from fastfood_np.backends.cuda.nonlinearities import make_finish
+from fastfood_np.backends.cuda.numba_cuda import cuda, device_function, kernel
+from fastfood_np.backends.cuda.stages import index_type, make_transform, unrolled
+
+# Threads that share a multiprocessor, if the compiler is to have 64 registers for each. Stacked
+# blocks, short rows and angles need more, and then half as many get 128.
+THREADS_AT_ONCE = 1024
+ANGLES = ("cos", "cos_sin")
+
+
+@cache
+def make_kernel(plan: Plan, dtype: Any, nonlinearity: str, dropout: bool, stacked: bool) -> Any:
+    """Return the kernel; with `stacked` there are several blocks of features."""
+    schedule = plan.schedule
+    slots, count = schedule.slots, schedule.registers
+    shared_size = schedule.shared_size(np.dtype(dtype).itemsize)
+    held, log_d = slots * count, index_type(plan.log_d)
+    load, transform = make_load(plan, dtype), make_transform(schedule, dtype)
+    scale_first, permute = make_scale(plan, schedule.first), make_permute(plan, dtype, dropout)
+    finish = make_finish(nonlinearity, dtype)
+    row_of, column_of = make_row(plan, schedule.last), make_column(plan, schedule.last)
+    zero, width = index_type(0), index_type(2 if nonlinearity == "cos_sin" else 1)
+
+    def output(i, values, S, start, phase, y, group, thread, m, n_out, scale, amplitude):
+        out = start + column_of(thread, 0) + column_of(zero, i)
+        if out < n_out:
+            factor = S[out]
+            for slot in range(slots):
+                row = row_of(group, slot, thread, i)
+                if row < m:
+                    v = scale * (factor * values[slot * count + i])
+                    finish(v, y, row * (width * n_out), out, n_out, phase, amplitude)
+
+    outputs = unrolled(device_function(output), count)
+
+    @device_function
+    def forward(
+        x, S, G, B, perm, keep, phase, y, m, d_in, n_out, blocks, scale, keep_scale, amplitude
+    ):
+        inputs = cuda.local.array(held, dtype)
+        values = cuda.local.array(held, dtype)
+        shared = cuda.shared.array(shared_size, dtype)
+        thread, group = index_type(cuda.threadIdx.x), index_type(cuda.blockIdx.x)
+        load(inputs, x, group, thread, m, d_in)
+        for block in range(blocks if stacked else 1):
+            start = index_type(block) << log_d
+            scale_first(inputs, B, start, values, thread)
+            transform(values, shared, thread)
+            permute(
+                values, shared, perm, start, keep, keep_scale, group, thread, m, blocks << log_d
+            )
+            scale_first(values, G, start, values, thread)
+            transform(values, shared, thread)
+            outputs(values, S, start, phase, y, group, thread, m, n_out, scale, amplitude)
+
+    wide = stacked or plan.rows_in_tile > 1 or nonlinearity in ANGLES
+    at_once = THREADS_AT_ONCE // 2 if wide else THREADS_AT_ONCE
+    decorate = kernel(schedule.threads, max(1, at_once // schedule.threads))
+    if dropout or nonlinearity == "cos":
+
+        @decorate
+        def fastfood_forward(
+            x, S, G, B, perm, keep, phase, y, m, d_in, n_out, blocks, scale, keep_scale, amplitude
+        ):
+            forward(
+                x, S, G, B, perm, keep, phase, y, m, d_in, n_out, blocks, scale, keep_scale,
+                amplitude,
+            )  # fmt: skip
+
+        return fastfood_forward
+
+    @decorate
+    def fastfood_forward_plain(x, S, G, B, perm, y, m, d_in, n_out, blocks, scale, amplitude):
+        # Each array costs a launch more than a microsecond: here are only those that are read.
+        forward(x, S, G, B, perm, S, S, y, m, d_in, n_out, blocks, scale, scale, amplitude)
+
+    return fastfood_forward_plain
+
+
+def launch(
+    x: Any, blocks: int, d_pad: int, nonlinearity: str, dropout: bool, y: Any
+) -> Launch:
+    """Return the launch for inputs x (m, d_in) and outputs y."""
+    dtype, m = x.dtype, x.shape[0]
+    plan = forward_plan(d_pad.bit_length() - 1, dtype.itemsize)
+    return Launch(
+        make_kernel(plan, dtype.type, nonlinearity, dropout, blocks > 1),
+        grid=plan.groups(m),
+        threads=plan.schedule.threads,
+        read_bytes=x.size * dtype.itemsize + (m * blocks * d_pad if dropout else 0),
+        written_bytes=y.size * dtype.itemsize,
+    )
+
+
+def fastfood_forward(
+    x: Any,
+    S: Any,
+    G: Any,
+    B: Any,
+    perm: Any,
+    scale: float,
+    keep: Any,
+    keep_scale: float,
+    nonlinearity: str,
+    phase: Any,
+    amplitude: float,
+    y: Any,
+) -> None:
+    """Fill y with a function of v = c S H G Pi H B x; see `reference.fastfood_forward`."""
+    if not y.size:
+        return
+    blocks, d_pad = S.shape
+    planned = launch(x, blocks, d_pad, nonlinearity, keep is not None, y)
+    real, count = x.dtype.type, index_type
+    arrays = [flat(array) for array in (x, S, G, B, perm)]
+    width = y.shape[1] // (2 if nonlinearity == "cos_sin" else 1)
+    numbers = [count(number) for number in (x.shape[0], x.shape[1], width, blocks)]
+    if keep is None and phase is None:
+        run(planned, x.stream, *arrays, flat(y), *numbers, real(scale), real(amplitude))
+        return
+    extra = [flat(S if array is None else array) for array in (keep, phase)]
+    factors = [real(factor) for factor in (scale, keep_scale, amplitude)]
+    run(planned, x.stream, *arrays, *extra, flat(y), *numbers, *factors)
