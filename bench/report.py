@@ -154,10 +154,13 @@ def print_verdict(rows: Sequence[Mapping[str, Any]]) -> None:
         print(f"Other processes kept up to {others:.1f} CPUs busy meanwhile.")
 
 
-def save_report(path: Path | None, benchmark: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows beside the machine's description."""
+def save_report(
+    path: Path | None, benchmark: str, rows: Sequence[Mapping[str, Any]], **devices: Any
+) -> None:
+    """Write the rows beside the description of the machine and of what else computed."""
     if path is not None:
-        write_json(path, {"benchmark": benchmark, "machine": machine(), "rows": list(rows)})
+        described = machine() | devices
+        write_json(path, {"benchmark": benchmark, "machine": described, "rows": list(rows)})
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
