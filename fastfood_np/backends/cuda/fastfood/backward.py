@@ -24,7 +24,6 @@ from fastfood_np.backends.cuda.fastfood.rows import (
     make_scale,
 )
 from fastfood_np.backends.cuda.launch import Launch, run
-from fastfood_np.backends.cuda.layouts import padded
 from fastfood_np.backends.cuda.limits import MAX_THREADS
 from fastfood_np.backends.cuda.numba_cuda import cuda, device_function, kernel
 from fastfood_np.backends.cuda.stages import (
@@ -36,8 +35,15 @@ from fastfood_np.backends.cuda.stages import (
 )
 
 CHUNK_THREADS = 1 << 17  # in all chunks together: about what a large GPU can hold
+# Threads that share a multiprocessor: with 128 registers for each, and with 255 for float64.
+THREADS_AT_ONCE = {np.float32: 512, np.float64: 256}
 COLUMNS = 32  # neighbouring columns that a thread block of `reduce` adds up
 SUMS = 3  # dS, dG and dB
+
+
+def reads_x_twice(dtype: Any, dropout: bool) -> bool:
+    """Whether x must be read again for dB, as there are no registers left to keep it in."""
+    return dropout or dtype is np.float64
 
 
 @cache
@@ -66,10 +72,10 @@ def make_unpermute(plan: Plan, dtype: Any, dropout: bool) -> Any:
     count = schedule.registers
     read, place_of = make_read(schedule, schedule.last, dtype), make_padded(dtype)
     first, column_of = make_index(schedule, schedule.first), make_column(plan, schedule.first)
-    row_of, zero = make_row(plan, schedule.first), index_type(0)
+    zero, zero_scale = index_type(0), dtype(0)
 
     @device_function
-    def unpermute(values, shared, perm, start, keep, keep_scale, group, thread, m, width):
+    def unpermute(values, shared, perm, start, kept, keep_scale, thread):
         cuda.syncthreads()
         column = column_of(thread, 0)
         rows_before = first(thread, 0) - column
@@ -78,9 +84,7 @@ def make_unpermute(plan: Plan, dtype: Any, dropout: bool) -> Any:
             before = rows_before + (first(zero, i) - across)
             h = values[i]
             if dropout:
-                row = row_of(group, 0, thread, i)
-                if row < m:
-                    h *= keep_scale * keep[row * width + start + column + across]
+                h *= keep_scale if kept & np.uint32(1 << i) else zero_scale
             shared[place_of(before + index_type(perm[start + column + across]))] = h
         cuda.syncthreads()
         read(values, shared, thread)
@@ -102,6 +106,7 @@ def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
     scale_first, scale_last = make_scale(plan, schedule.first), make_scale(plan, schedule.last)
     row_of, column_of = make_row(plan, schedule.first), make_column(plan, schedule.first)
     zero, log_d, sums = index_type(0), index_type(plan.log_d), index_type(SUMS)
+    reload = reads_x_twice(dtype, dropout)
 
     @device_function
     def add_products(total, a, b):
@@ -152,7 +157,9 @@ def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
                 load(inputs, x, group, thread, m, d_in)
                 scale_first(inputs, B, start, values, thread)
                 transform(values, shared, thread)
-                permute(values, shared, perm, start, keep, keep_scale, group, thread, m, width)
+                kept = permute(
+                    values, shared, perm, start, keep, keep_scale, group, thread, m, width
+                )
                 for i in range(count):
                     h_G[i] = values[i]
                 scale_first(values, G, start, values, thread)
@@ -164,8 +171,10 @@ def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
                 back(dh, shared, thread)
                 add_products(dG, dh, h_G)
                 scale_first(dh, G, start, dh, thread)
-                unpermute(dh, shared, perm, start, keep, keep_scale, group, thread, m, width)
+                unpermute(dh, shared, perm, start, kept, keep_scale, thread)
                 back(dh, shared, thread)
+                if reload:
+                    load(inputs, x, group, thread, m, d_in)
                 add_products(dB, dh, inputs)
                 if need_dx:
                     scale_first(dh, B, start, dh, thread)
@@ -175,7 +184,7 @@ def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
             store_first(dG, partial, sums_start + size, thread)
             store_first(dB, partial, sums_start + size + size, thread)
 
-    decorate = kernel(schedule.threads, max(1, 512 // schedule.threads))
+    decorate = kernel(schedule.threads, max(1, THREADS_AT_ONCE[dtype] // schedule.threads))
     if dropout:
 
         @decorate
@@ -260,8 +269,8 @@ def launches(
         make_kernel(plan, dtype.type, dropout, need_dx),
         grid=chunks,
         threads=plan.schedule.threads,
-        read_bytes=blocks * inputs + m * n_out * dtype.itemsize + again
-        + 2 * dropout * m * blocks * d_pad,
+        read_bytes=(1 + reads_x_twice(dtype.type, dropout)) * blocks * inputs + again
+        + m * n_out * dtype.itemsize + dropout * m * blocks * d_pad,
         written_bytes=need_dx * inputs + again + partial * dtype.itemsize,
     )  # fmt: skip
     sums = Launch(

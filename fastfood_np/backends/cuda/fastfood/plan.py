@@ -67,5 +67,5 @@ def forward_plan(log_d: int, itemsize: int, shared_bytes: int = SHARED_BYTES) ->
 @cache
 def backward_plan(log_d: int, itemsize: int, shared_bytes: int = SHARED_BYTES) -> Plan:
     """Return the plan of the backward pass, which keeps six numbers for each number of a row."""
-    log_registers = 4 if itemsize == 4 else 3
-    return _plan(log_d, log_registers, _log_items(itemsize, shared_bytes), slots=1)
+    log_items = _log_items(itemsize, shared_bytes)
+    return _plan(log_d, 3 if log_d < 10 else 4, log_items, slots=1)

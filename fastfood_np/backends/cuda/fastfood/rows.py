@@ -89,13 +89,17 @@ def make_scale(plan: Plan, shift: int) -> Any:
 
 @cache
 def make_permute(plan: Plan, dtype: Any, dropout: bool) -> Any:
-    """Return a function for Pi and the mask: tiles in the last layout to h_G in the first one."""
+    """Return a function for Pi and the mask: tiles in the last layout to h_G in the first one.
+
+    The function returns which numbers the mask keeps, a bit for each register.
+    """
     schedule = plan.schedule
     slots, count = schedule.slots, schedule.registers
     size = index_type(padded(schedule.size, np.dtype(dtype).itemsize))
     write, place_of = make_write(schedule, schedule.last, dtype), make_padded(dtype)
     first, column_of = make_index(schedule, schedule.first), make_column(plan, schedule.first)
     row_of, zero = make_row(plan, schedule.first), index_type(0)
+    nothing, zero_scale = np.uint32(0), dtype(0)  # a factor, so that NaN stays NaN
 
     @device_function
     def permute(values, shared, perm, start, keep, keep_scale, group, thread, m, width):
@@ -104,6 +108,7 @@ def make_permute(plan: Plan, dtype: Any, dropout: bool) -> Any:
         cuda.syncthreads()
         column = column_of(thread, 0)
         rows_before = first(thread, 0) - column
+        kept = nothing
         for i in range(count):
             across = column_of(zero, i)
             before = rows_before + (first(zero, i) - across)
@@ -112,9 +117,13 @@ def make_permute(plan: Plan, dtype: Any, dropout: bool) -> Any:
                 h = shared[index_type(slot) * size + source]
                 if dropout:
                     row = row_of(group, slot, thread, i)
-                    if row < m:
-                        h *= keep_scale * keep[row * width + start + column + across]
+                    if row < m and keep[row * width + start + column + across]:
+                        kept |= np.uint32(1 << (slot * count + i))
+                        h *= keep_scale
+                    else:
+                        h *= zero_scale
                 values[slot * count + i] = h
+        return kept
 
     return permute
 
