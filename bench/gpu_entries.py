@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,7 +108,6 @@ def measure(
     A peer that fails falls out; if `ours` fails, so does all of it.
     """
     errors, failures = {}, {}
-    started = time.perf_counter()
     for name, entry in sorted(entries.items(), key=lambda item: item[0] != ours):
         try:
             errors[name] = check(name, entry)
@@ -117,12 +115,9 @@ def measure(
             if name == ours:
                 raise
             failures[name] = f"{type(error).__name__}: {error}"
-        if name == ours:
-            checked_in = time.perf_counter() - started
     contenders = {name: entries[name].contender() for name in entries if name in errors}
     timings = take_turns(contenders, turns, clock)
     measured = figures(contenders, timings, elements, errors)
-    measured[ours]["checked_in_seconds"] = checked_in
     for name, why in failures.items():
         print(f"  not measured: {name}: {why}", flush=True)
     return Measured(timings, measured, errors, failures)

@@ -152,7 +152,7 @@ def _table(title: str) -> Table:
     times = [("d", "d"), ("m", "d"), ("us", ".1f"), ("GB/s", ".0f"), ("copy GB/s", ".0f")]
     judged = [("of the copy", ".2f"), ("target", "g")]
     ratios = [(f"x {name}", ".2f") for name in PRECISIONS]
-    errors = [("error", ".1e"), ("dense error", ".1e"), ("checked in s", ".1f")]
+    errors = [("error", ".1e"), ("dense error", ".1e"), ("took s", ".1f")]
     return Table(title, [*times, *judged, *ratios, *errors])
 
 
@@ -171,5 +171,5 @@ def _print(table: Table, row: Row | None) -> None:
         *(row["speedups"].get(name) for name in PRECISIONS),
         mine["error"],
         row["dense_error"],
-        mine["checked_in_seconds"],
+        row["took_seconds"],
     )

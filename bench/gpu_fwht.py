@@ -173,7 +173,7 @@ def _judge_peer(run: Run, title: str, d: int) -> None:
 def _table(title: str) -> Table:
     times = [("d", "d"), ("us", ".2f"), ("GB/s", ".0f"), ("copy GB/s", ".0f")]
     judged = [("of the copy", ".2f"), ("target", "g"), ("Dao/ours", ".2f")]
-    errors = [("error", ".1e"), ("dense error", ".1e"), ("checked in s", ".1f")]
+    errors = [("error", ".1e"), ("dense error", ".1e"), ("took s", ".1f")]
     return Table(title, [*times, *judged, *errors])
 
 
@@ -191,5 +191,5 @@ def _print(table: Table, row: Row | None) -> None:
         row["speedups"].get(TRI_DAO),
         mine["error"],
         row["dense_error"],
-        mine["checked_in_seconds"],
+        row["took_seconds"],
     )

@@ -46,9 +46,13 @@ class Run:
         return row
 
     def attempt(self, what: str, title: str, work: Callable[[], Row]) -> Row | None:
-        """Keep and return the row that `work` measures; if it fails, keep why, return None."""
+        """Keep and return the row that `work` measures; if it fails, keep why, return None.
+
+        Its "took_seconds" are for all of it: compiling, checking, timing.
+        """
+        started = time.monotonic()
         try:
-            if time.monotonic() > self.deadline:
+            if started > self.deadline:
                 raise TimeoutError("the time given to the benchmark is up")
             free_memory()
             row = work()
@@ -57,7 +61,7 @@ class Run:
             print(f"  not measured: {title}: {why}", flush=True)
             self.keep({"what": what, "not_measured": why, **verdict(title, None, None)})
             return None
-        return self.keep(row)
+        return self.keep(row | {"took_seconds": time.monotonic() - started})
 
     def measure(self, entries: Mapping[str, Entry], ours: str, elements: int) -> Measured:
         """Check and time the entries."""
