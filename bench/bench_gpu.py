@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from gpu_arrays import TORCH
 from gpu_device import absence, description
 from gpu_fastfood import BACKWARD, EPILOGUE_JOBS, FORWARD, WIDE, fastfood_rows
 from gpu_fwht import fwht_rows
@@ -72,6 +73,8 @@ def _measure(options: argparse.Namespace) -> None:
     turns = 1 if options.smoke else options.turns
     run = Run(clock(), turns, options.smoke, started + options.limit, options.json, gpu)
     print(f"timed by {run.clock.name}")
+    if TORCH is None:
+        print("PyTorch is not installed, or without CUDA: no dense products to compare with")
     for name in options.only:
         for work in SECTIONS[name]:
             work(run)

@@ -75,8 +75,6 @@ EPILOGUE_JOBS = tuple(
 
 def fastfood_rows(job: Job, run: Run) -> None:
     """Measure a job at all its lengths, and where it begins to beat dense products."""
-    if TORCH is None:
-        print("PyTorch is not installed, or without CUDA: no dense products to compare with")
     table = _table(f"Fastfood {job.what}, float32, m = {SMOKE_ROWS if run.smoke else ROWS}")
     for d in SMOKE_LENGTHS if run.smoke else job.lengths:
         title = f"{job.what}, d = {d}"
