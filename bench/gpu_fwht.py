@@ -22,7 +22,7 @@ from fastfood_np import fwht
 ELEMENTS = 1 << 28
 LENGTHS = {
     "float32": (*(1 << k for k in range(4, 16)), 1 << 18, 1 << 20, 1 << 24),
-    "float64": (64, 1024, 8192, 1 << 20),
+    "float64": (64, 1024, 8192, 1 << 18, 1 << 20),
     "float16": (64, 1024, 8192),
 }
 ONE_ROW = (1024, 1 << 15, 1 << 20)

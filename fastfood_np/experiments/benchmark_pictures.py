@@ -29,6 +29,7 @@ PRODUCTS = ("forward", "backward", "cos+sin")
 COPY = "the fastest copy of the same bytes"
 EVEN = "as fast as ours"
 GPU_PRODUCTS = ("forward", "backward", "forward, n = 4 d")
+LONG_ROW = 1 << 15
 LARGE_PASS = 1 << 20  # elements; a smaller streaming pass may stay in the second cache
 
 
@@ -149,8 +150,8 @@ def gpu_pictures(report: Report) -> Iterator[tuple[str, Figure]]:
     transforms = _named(rows, "fwht")
     if transforms:
         panels = {
-            dtype: _gpu_times([row for row in transforms if row["dtype"] == dtype])
-            for dtype in dict.fromkeys(row["dtype"] for row in transforms)
+            _panel(row): _gpu_times([other for other in transforms if _panel(other) == _panel(row)])
+            for row in transforms
         }
         title = f"fwht in device memory, from one array to another, in rows of d: {name}"
         yield "gpu-fwht-times", curves(panels, title, "length d", PS, COPY)
@@ -164,6 +165,10 @@ def gpu_pictures(report: Report) -> Iterator[tuple[str, Figure]]:
         title = f"How many times faster than a dense layer fused Fastfood is: {name}"
         ratio = "the product's time / ours"
         yield "gpu-fastfood-speedups", curves(compared, title, "length d", ratio, EVEN)
+
+
+def _panel(row: Row) -> str:
+    return row["dtype"] + (", longer rows" if row["d"] > LONG_ROW else "")
 
 
 def _gpu_times(rows: Sequence[Row]) -> dict[str, list[tuple[int, float]]]:

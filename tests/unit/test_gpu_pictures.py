@@ -35,10 +35,11 @@ def curves(figure: Figure, panel: int = 0) -> dict[str, Any]:
 
 
 def test_fwht_stands_against_the_fastest_copy() -> None:
-    figures = drawn(row("fwht", 64, "fwht"), row("fwht", 4096, "fwht"))
+    figures = drawn(*(row("fwht", d, "fwht") for d in (64, 4096, 1 << 20)))
     assert list(figures) == ["gpu-fwht-times"]
     picture = figures["gpu-fwht-times"]
     assert curves(picture) == {"fwht": [[64, 2], [4096, 2]], COPY: [[64, 1], [4096, 1]]}
+    assert curves(picture, 1) == {"fwht": [[1 << 20, 2]], COPY: [[1 << 20, 1]]}
     assert "A Graphics Card" in picture.get_suptitle()
 
 
