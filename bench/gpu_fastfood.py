@@ -24,7 +24,7 @@ LENGTHS = (64, 128, 256, 512, 1024, 2048, 4096, 8192)
 WIDE_LENGTHS = (64, 256, 1024, 4096, 8192)  # of n = 4 d
 EPILOGUE_LENGTHS = (256, 1024, 4096)
 EPILOGUES = ("none", "relu", "cos_sin")
-SMOKE_LENGTHS = (8, 16)
+SMOKE_LENGTHS = (16,)
 ROWS, SMOKE_ROWS = 65536, 2
 COPY_TARGET, LONGEST_NEAR_COPY = 0.8, 4096
 CROSSOVERS = {"float32": 128, "tf32": 1024, "bf16": 2048}
@@ -98,7 +98,8 @@ def rows_that_fit(d: int, n: int) -> int:
 
 def _row(job: Job, run: Run, title: str, d: int) -> Row:
     n = job.blocks * d
-    check_whole_numbers(d, n, 2 if SIMULATED else WHOLE_ROWS)
+    rows = 2 if SIMULATED else WHOLE_ROWS
+    check_whole_numbers(d, n, rows, backward=job.entries is backward)
     m = SMOKE_ROWS if run.smoke else rows_that_fit(d, n)
     work = GpuWork(m, d, n)
     entries = job.entries(work)
