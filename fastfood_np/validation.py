@@ -165,9 +165,9 @@ def check_batch(
 
     None in `shape` is any size, None for `shape` any shape (m, ...), None for `dtype` float32 or
     float64. Layers convert nothing silently: the message for a wrong dtype says how to convert.
-    NaN and inf pass.
+    NaN and inf pass. (An array of Numba's in device memory is an array too.)
     """
-    if not isinstance(x, np.ndarray):
+    if not isinstance(x, np.ndarray) and not getattr(x, "__cuda_ndarray__", False):
         raise TypeError(f"{name} must be a NumPy array, got {type(x).__name__}")
     if dtype is None:
         check_float_dtype(x.dtype, f"the dtype of {name}")

@@ -62,6 +62,18 @@ def on_device(x: Any) -> bool:
     return hasattr(x, "__cuda_array_interface__") or getattr(x, "__cuda_ndarray__", False) is True
 
 
+def of(x: Any) -> ModuleType:
+    """Return the module of the backend that works where x lies: `cuda`, or what `select` gives."""
+    return select_cuda() if on_device(x) else select()
+
+
+def empty(shape: tuple[int, ...], dtype: Any, beside: Any = None) -> Any:
+    """Return an uninitialised array in the memory in which `beside` lies, by default the host's."""
+    if beside is None or not on_device(beside):
+        return np.empty(shape, dtype)
+    return select_cuda().arrays.empty(shape, dtype, beside.stream)
+
+
 def _module(name: str) -> ModuleType:
     if name not in _imported:
         _imported[name] = importlib.import_module(f"fastfood_np.backends.{name}")

@@ -21,6 +21,33 @@ from fastfood_np.backends.reference_convolution import (
 from fastfood_np.backends.reference_convolution import (
     max_pool2d_backward as max_pool2d_backward,
 )
+from fastfood_np.backends.reference_factors import (
+    diagonal as diagonal,
+)
+from fastfood_np.backends.reference_factors import (
+    diagonal_backward as diagonal_backward,
+)
+from fastfood_np.backends.reference_factors import (
+    drop as drop,
+)
+from fastfood_np.backends.reference_factors import (
+    join as join,
+)
+from fastfood_np.backends.reference_factors import (
+    join_backward as join_backward,
+)
+from fastfood_np.backends.reference_factors import (
+    permute as permute,
+)
+from fastfood_np.backends.reference_factors import (
+    permute_backward as permute_backward,
+)
+from fastfood_np.backends.reference_factors import (
+    spread as spread,
+)
+from fastfood_np.backends.reference_factors import (
+    spread_backward as spread_backward,
+)
 from fastfood_np.validation import Array
 
 

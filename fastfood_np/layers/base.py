@@ -13,11 +13,14 @@ The public methods check and open the cache; a layer's own file holds only its a
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 
+from fastfood_np import backends
 from fastfood_np.layers.cache import Cache, open_cache
+from fastfood_np.transforms.on_device import check_device_array
 from fastfood_np.validation import Array, check_batch, check_cache, check_float_dtype, check_rng
 
 Gradients = dict[str, Array]
@@ -44,11 +47,15 @@ class Layer:
         Shape of one input, None standing for any size; None alone is any shape.
     draws : bool
         Whether ``forward(train=True)`` draws random numbers and so needs `rng`.
+    on_device : bool
+        Whether params, and so x and y, are in the memory of a GPU; see `to_device`.
     """
 
     biases: tuple[str, ...] = ()
     input_shape: tuple[int | None, ...] | None = None
     draws: bool = False
+    on_device: bool = False
+    device_form: bool = False  # whether there are kernels for it
 
     def __init__(self, dtype: Any = None, **config: Any) -> None:
         self.dtype: np.dtype[Any] | None = None if dtype is None else check_float_dtype(dtype)
@@ -90,6 +97,7 @@ class Layer:
         ValueError
             `x` has another shape, or `rng` is missing.
         """
+        x = self._place(x, "x")
         self.check_input(x)
         masks_from = None
         if train and self.draws:
@@ -116,6 +124,7 @@ class Layer:
             False where dE/dx is not wanted (the first layer in training): dx is then None.
         """
         check_cache(cache)
+        dy = self._place(dy, "dy")
         check_batch(dy, "dy", cache["y_dtype"], cache["y_shape"][1:])
         if dy.shape != cache["y_shape"]:
             raise ValueError(f"dy must have y's shape {cache['y_shape']}, got {dy.shape}")
@@ -133,9 +142,70 @@ class Layer:
         """Compute dx and grads from a checked dy."""
         raise NotImplementedError
 
+    def _place(self, x: Any, name: str) -> Any:
+        """Return x, or Numba's view of it, if it is in the memory that the layer works in."""
+        if self.on_device:
+            return check_device_array(x, name, ("float32", "float64"))
+        if not isinstance(x, np.ndarray) and backends.on_device(x):
+            raise TypeError(
+                f"{name} must be a NumPy array, got {type(x).__name__}, which is in device memory; "
+                "move the layer there with layer.to_device()"
+            )
+        return x
+
+    def to_device(self) -> Self:
+        """Return a copy of the layer for arrays in the memory of the GPU.
+
+        Its params and constants are copied there, as Numba arrays, and y, dx and the gradients
+        are Numba arrays too, on the stream that x's library uses when it is given. x and dy are
+        C-contiguous arrays in device memory of any library with ``__cuda_array_interface__``:
+        Numba, CuPy, PyTorch. Only dropout masks, which are drawn on the host, are copied later.
+
+        Raises
+        ------
+        BackendUnavailableError
+            The package numba-cuda, the driver or the GPU is missing.
+        MemoryError
+            There is no room in device memory.
+        TypeError
+            There are no kernels for this layer.
+        """
+        if not self.device_form:
+            raise TypeError(
+                f"{type(self).__name__} has no kernels for a GPU; "
+                "Diagonal, Fastfood, Hadamard and Permutation have"
+            )
+        to_device = backends.select_cuda().arrays.to_device
+        # Kernels read 32 bits of an index, half as many as NumPy's.
+        other = self._with_arrays(
+            lambda value: to_device(value.astype(np.int32) if value.dtype.kind == "i" else value)
+        )
+        other.on_device = True
+        return other
+
+    def to_host(self) -> Self:
+        """Return a copy of the layer for NumPy arrays; the opposite of `to_device`."""
+        if not self.on_device:
+            return self._with_arrays(np.copy)
+        to_host = backends.select_cuda().arrays.to_host
+        other = self._with_arrays(
+            lambda value: to_host(value).astype(np.int64 if value.dtype.kind == "i" else value.dtype)
+        )
+        other.on_device = False
+        return other
+
+    def _with_arrays(self, convert: Callable[[Any], Any]) -> Self:
+        other = copy.copy(self)
+        other.config = dict(self.config)
+        other.params = {name: convert(value) for name, value in self.params.items()}
+        other.constants = {name: convert(value) for name, value in self.constants.items()}
+        return other
+
     def astype(self, dtype: Any) -> Self:
         """Return a copy whose params, and so x and y, have this dtype."""
         dtype = check_float_dtype(dtype)
+        if self.on_device:
+            raise TypeError("astype is for a layer on the host: call it before to_device()")
         other = copy.copy(self)
         other.config = dict(self.config)
         other.constants = dict(self.constants)
@@ -165,5 +235,7 @@ def _plain(value: Any) -> Any:
 
 def contiguous(x: Array) -> Array:
     """Return x laid out as kernels want it: np.require, but fast where there is nothing to do."""
+    if not isinstance(x, np.ndarray):  # in device memory all are C-contiguous
+        return x
     flags = x.flags
     return x if flags.c_contiguous and flags.aligned else np.require(x, requirements=("C", "A"))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from fastfood_np import backends
 from fastfood_np.validation import Array
 
 Cache = dict[str, Any]
@@ -19,14 +18,17 @@ def open_cache(cache: Cache | None) -> Cache:
     return cache
 
 
-def buffer(cache: Cache, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
+def buffer(
+    cache: Cache, name: str, shape: tuple[int, ...], dtype: Any, beside: Any = None
+) -> Array:
     """Return an uninitialised array: the cache's own buffer of that name, or a fresh array.
 
-    A smaller batch gets the leading rows of the buffer; a larger one reallocates it.
+    A smaller batch gets the leading rows of the buffer; a larger one reallocates it. The array
+    is in the memory in which `beside` lies, by default the host's.
     """
     owned = cache.get("buffers")
     if owned is None:
-        return np.empty(shape, dtype)
+        return backends.empty(shape, dtype, beside)
     held: Array | None = owned.get(name)
     if (
         held is None
@@ -34,5 +36,5 @@ def buffer(cache: Cache, name: str, shape: tuple[int, ...], dtype: Any) -> Array
         or held.shape[1:] != shape[1:]
         or held.shape[0] < shape[0]
     ):
-        held = owned[name] = np.empty(shape, dtype)
+        held = owned[name] = backends.empty(shape, dtype, beside)
     return held[: shape[0]]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastfood_np import backends
 from fastfood_np.layers.base import Gradients, Layer
 from fastfood_np.layers.cache import Cache, buffer
 from fastfood_np.validation import Array, check_shape
@@ -37,6 +38,8 @@ class Diagonal(Layer):
     (array([[2., 3.]]), array([ 1., 10.]))
     """
 
+    device_form = True
+
     def __init__(
         self, shape: int | tuple[int, ...], *, adaptive: bool = True, dtype: Any = np.float32
     ) -> None:
@@ -47,13 +50,16 @@ class Diagonal(Layer):
 
     def _forward(self, x: Array, cache: Cache, rng: np.random.Generator | None) -> Array:
         cache["x"] = x
-        return np.multiply(x, self.params["D"], out=buffer(cache, "y", x.shape, x.dtype))
+        y = buffer(cache, "y", x.shape, x.dtype, x)
+        backends.of(x).diagonal(x, self.params["D"], y)
+        return y
 
     def _backward(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Any, Gradients]:
-        grads, dx = {}, None
+        grads, dx, D = {}, None, self.params["D"]
         if self.trainable:
-            dD = buffer(cache, "dD", self.params["D"].shape, dy.dtype)
-            grads["D"] = np.einsum("m...,m...->...", dy, cache["x"], out=dD)
+            grads["D"] = buffer(cache, "dD", D.shape, dy.dtype, dy)
+            backends.of(dy).diagonal_backward(cache["x"], dy, grads["D"])
         if need_dx:
-            dx = np.multiply(dy, self.params["D"], out=buffer(cache, "dx", dy.shape, dy.dtype))
+            dx = buffer(cache, "dx", dy.shape, dy.dtype, dy)
+            backends.of(dy).diagonal(dy, D, dx)
         return dx, grads

@@ -80,6 +80,8 @@ class Fastfood(Layer):
     ((64, 1024), 3072)
     """
 
+    device_form = True
+
     def __init__(
         self,
         d_in: int,
@@ -124,7 +126,8 @@ class Fastfood(Layer):
         cache["x"] = x = contiguous(x)
         cache["mask"] = None
         if rng is not None:
-            cache["mask"] = draw_mask(rng, (len(x), *self.perm.shape), self.dropout)
+            mask = draw_mask(rng, (len(x), *self.perm.shape), self.dropout)
+            cache["mask"] = backends.of(x).arrays.to_device(mask) if self.on_device else mask
         forward = self._forward_fused if self.form == "fused" else self._forward_composed
         return forward(x, cache)
 
@@ -134,17 +137,17 @@ class Fastfood(Layer):
         return dx, grads if self.trainable else {}
 
     def _forward_fused(self, x: Array, cache: Cache) -> Array:
-        y = buffer(cache, "y", (len(x), self.n_out), x.dtype)
-        backends.select().fastfood_forward(
+        y = buffer(cache, "y", (len(x), self.n_out), x.dtype, x)
+        backends.of(x).fastfood_forward(
             x, *self._factors(), *self._mask(cache), "none", None, 1.0, y
         )
         return y
 
     def _backward_fused(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Any, Gradients]:
         x = cache["x"]
-        dx = buffer(cache, "dx", x.shape, x.dtype) if need_dx else None
-        grads = {name: buffer(cache, "d" + name, self.perm.shape, x.dtype) for name in "SGB"}
-        backends.select().fastfood_backward(
+        dx = buffer(cache, "dx", x.shape, x.dtype, x) if need_dx else None
+        grads = {name: buffer(cache, "d" + name, self.perm.shape, x.dtype, x) for name in "SGB"}
+        backends.of(x).fastfood_backward(
             x,
             contiguous(dy),
             *self._factors(),
@@ -163,10 +166,8 @@ class Fastfood(Layer):
 
     def _forward_composed(self, x: Array, cache: Cache) -> Array:
         B, H, Pi, G, S = self._sublayers()
-        blocks, d_pad = self.perm.shape
-        h_l = buffer(cache, "h_l", (len(x), blocks, d_pad), x.dtype)
-        h_l[:, :, : x.shape[1]] = x[:, None]
-        h_l[:, :, x.shape[1] :] = 0
+        h_l = buffer(cache, "h_l", (len(x), *self.perm.shape), x.dtype, x)
+        backends.of(x).spread(x, 1.0, h_l)
 
         h_H2, cache["B"] = B.forward(h_l, cache=_sub_cache(cache, "B"))
         h_Pi, cache["H2"] = H.forward(h_H2, cache=_sub_cache(cache, "H2"))
@@ -177,19 +178,16 @@ class Fastfood(Layer):
         h, cache["S"] = S.forward(h_S, cache=_sub_cache(cache, "S"))
 
         cache.update(h_l=h_l, h_H2=h_H2, h_Pi=h_Pi, h_G=h_G, h_H1=h_H1, h_S=h_S)
-        y = buffer(cache, "y", (len(x), self.n_out), x.dtype)
-        return np.multiply(
-            h.reshape(len(x), blocks * d_pad)[:, : self.n_out], x.dtype.type(self.scale), out=y
-        )
+        y = buffer(cache, "y", (len(x), self.n_out), x.dtype, x)
+        backends.of(x).join(h, self.scale, y)
+        return y
 
     def _backward_composed(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Any, Gradients]:
         B, H, Pi, G, S = self._sublayers()
-        m, (blocks, d_pad) = len(dy), self.perm.shape
-        dh = buffer(cache, "dh", (m, blocks * d_pad), dy.dtype)
-        dh[:, : self.n_out] = dy.dtype.type(self.scale) * dy
-        dh[:, self.n_out :] = 0
+        dh = buffer(cache, "dh", (len(dy), *self.perm.shape), dy.dtype, dy)
+        backends.of(dy).join_backward(dy, self.scale, dh)
 
-        dh_S, dS = S.backward(dh.reshape(m, blocks, d_pad), cache["S"])
+        dh_S, dS = S.backward(dh, cache["S"])
         dh_H1, _ = H.backward(dh_S, cache["H1"])
         dh_G, dG = G.backward(dh_H1, cache["G"])
         self._drop(dh_G, cache)
@@ -200,26 +198,24 @@ class Fastfood(Layer):
         grads = {"S": dS["D"], "G": dG["D"], "B": dB["D"]} if self.adaptive else {}
         if not need_dx:
             return None, grads
-        dx = buffer(cache, "dx", cache["x"].shape, dy.dtype)
-        return np.sum(dh_l[:, :, : dx.shape[1]], axis=1, out=dx), grads
+        dx = buffer(cache, "dx", cache["x"].shape, dy.dtype, dy)
+        backends.of(dy).spread_backward(dh_l, dx)
+        return dx, grads
 
-    def _sublayers(self) -> tuple[Diagonal, Hadamard, Permutation, Diagonal, Diagonal]:
-        diagonals = {}
+    def _sublayers(self) -> tuple[Layer, Hadamard, Permutation, Layer, Layer]:
+        shape, diagonals = self.perm.shape, {}
         for name in "BGS":
-            diagonals[name] = Diagonal(self.perm.shape, adaptive=self.adaptive, dtype=self.dtype)
+            diagonals[name] = Diagonal(shape, adaptive=self.adaptive, dtype=self.dtype)
             diagonals[name].params["D"] = self.params[name]
-        return (
-            diagonals["B"],
-            Hadamard(),
-            Permutation(self.perm),
-            diagonals["G"],
-            diagonals["S"],
-        )
+        H, Pi = Hadamard(), Permutation([[0]])
+        Pi.constants["perm"], Pi.input_shape = self.perm, tuple(self.perm.shape)  # checked already
+        for layer in (H, Pi, *diagonals.values()):
+            layer.on_device = self.on_device
+        return diagonals["B"], H, Pi, diagonals["G"], diagonals["S"]
 
     def _drop(self, h: Array, cache: Cache) -> None:
         if cache["mask"] is not None:
-            h *= cache["mask"]
-            h *= h.dtype.type(mask_scale(self.dropout))
+            backends.of(h).drop(h, *self._mask(cache))
 
 
 def _sub_cache(cache: Cache, name: str) -> Cache | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,21 +25,25 @@ class Hadamard(Layer):
     array([[ 3., -1.]])
     """
 
+    device_form = True
+
     def check_input(self, x: Array) -> None:
         super().check_input(x)
         if x.ndim < 2:
             raise ValueError(f"x must have shape (m, ..., d), got {x.shape}")
-        check_power_of_two(x.shape[-1], "the last axis of x")
+        check_power_of_two(x.shape[x.ndim - 1], "the last axis of x")
 
     def _forward(self, x: Array, cache: Cache, rng: np.random.Generator | None) -> Array:
-        return self._transform(x, buffer(cache, "y", x.shape, x.dtype))
+        return self._transform(x, buffer(cache, "y", x.shape, x.dtype, x))
 
     def _backward(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Any, Gradients]:
-        dx = self._transform(dy, buffer(cache, "dx", dy.shape, dy.dtype)) if need_dx else None
-        return dx, {}
+        if not need_dx:
+            return None, {}
+        return self._transform(dy, buffer(cache, "dx", dy.shape, dy.dtype, dy)), {}
 
     @staticmethod
     def _transform(x: Array, out: Array) -> Array:
-        d = out.shape[-1]
-        backends.select().fwht(contiguous(x).reshape(-1, d), out.reshape(-1, d))
+        *batch, d = out.shape
+        rows = (math.prod(batch), d)
+        backends.of(x).fwht(contiguous(x).reshape(rows), out.reshape(rows))
         return out

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastfood_np import backends
 from fastfood_np.layers.base import Gradients, Layer
 from fastfood_np.layers.cache import Cache, buffer
 from fastfood_np.validation import Array, check_permutation
@@ -33,6 +34,8 @@ class Permutation(Layer):
     array([[10., 11., 12.]])
     """
 
+    device_form = True
+
     def __init__(self, perm: npt.ArrayLike) -> None:
         checked = check_permutation(perm, "perm")
         super().__init__(perm=checked.tolist())
@@ -40,14 +43,13 @@ class Permutation(Layer):
         self.input_shape = checked.shape
 
     def _forward(self, x: Array, cache: Cache, rng: np.random.Generator | None) -> Array:
-        perm = self.constants["perm"]
-        y = buffer(cache, "y", x.shape, x.dtype)
-        y[...] = np.take_along_axis(x, perm[None], axis=-1)
+        y = buffer(cache, "y", x.shape, x.dtype, x)
+        backends.of(x).permute(x, self.constants["perm"], y)
         return y
 
     def _backward(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Any, Gradients]:
         if not need_dx:
             return None, {}
-        dx = buffer(cache, "dx", dy.shape, dy.dtype)
-        np.put_along_axis(dx, self.constants["perm"][None], dy, axis=-1)
+        dx = buffer(cache, "dx", dy.shape, dy.dtype, dy)
+        backends.of(dy).permute_backward(dy, self.constants["perm"], dx)
         return dx, {}

@@ -13,6 +13,17 @@ from fastfood_np.backends.cpu.nonlinearities import apply_nonlinearity
 from fastfood_np.backends.cpu.pointwise import sgd_step
 from fastfood_np.backends.cpu.pooling import max_pool2d, max_pool2d_backward
 from fastfood_np.backends.cpu.widths import vectors
+from fastfood_np.backends.reference_factors import (
+    diagonal,
+    diagonal_backward,
+    drop,
+    join,
+    join_backward,
+    permute,
+    permute_backward,
+    spread,
+    spread_backward,
+)
 
 __all__ = [
     "apply_nonlinearity",
@@ -20,13 +31,22 @@ __all__ = [
     "conv_pool2d_backward_input",
     "conv_pool2d_backward_weights",
     "description",
+    "diagonal",
+    "diagonal_backward",
+    "drop",
     "fastfood_backward",
     "fastfood_forward",
     "fwht",
+    "join",
+    "join_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "permute",
+    "permute_backward",
     "serial",
     "sgd_step",
+    "spread",
+    "spread_backward",
     "vectors",
     "workers",
 ]

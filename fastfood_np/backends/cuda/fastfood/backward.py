@@ -283,7 +283,7 @@ def launches(
     return gradients, sums
 
 
-def fastfood_backward(
+def fused(
     x: Any,
     dy: Any,
     S: Any,

@@ -111,7 +111,7 @@ def launch(
     )
 
 
-def fastfood_forward(
+def fused(
     x: Any,
     S: Any,
     G: Any,
@@ -126,8 +126,6 @@ def fastfood_forward(
     y: Any,
 ) -> None:
     """Fill y with a function of v = c S H G Pi H B x; see `reference.fastfood_forward`."""
-    if not y.size:
-        return
     blocks, d_pad = S.shape
     planned = launch(x, blocks, d_pad, nonlinearity, keep is not None, y)
     real, count = x.dtype.type, index_type
