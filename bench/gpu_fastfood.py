@@ -97,7 +97,7 @@ def rows_that_fit(d: int, n: int) -> int:
 
 
 def _row(job: Job, run: Run, title: str, d: int) -> Row:
-    n = job.blocks * d
+    n = d * (min(job.blocks, 2) if run.smoke else job.blocks)
     rows = 2 if SIMULATED else WHOLE_ROWS
     check_whole_numbers(d, n, rows, backward=job.entries is backward)
     m = SMOKE_ROWS if run.smoke else rows_that_fit(d, n)

@@ -41,11 +41,10 @@ def launch_rows(run: Run) -> None:
 
 def _row(run: Run, title: str, prepare: Callable[[int], Callable[[], Any]], d: int) -> Row:
     call = prepare(d)
-    for _ in range(1 if run.smoke else 10):
+    warm_up, calls, batches, times = (0, 1, 1, 1) if run.smoke else (10, CALLS, BATCHES, GPU_CALLS)
+    for _ in range(warm_up):
         call()
-    calls, batches = (1, 1) if run.smoke else (CALLS, BATCHES)
     host = statistics.median(host_seconds(call, calls) for _ in range(batches))
-    times = 1 if run.smoke else GPU_CALLS
     gpu = statistics.median(run.clock.seconds(call, times, times * host) for _ in range(batches))
     return {
         "what": "launch cost",
