@@ -203,7 +203,7 @@ class Huge:
 
 def test_out_of_memory_is_a_memory_error() -> None:
     with pytest.raises(MemoryError, match="no room in device memory"):
-        fwht(Huge())
+        fwht(cuda.as_cuda_array(Huge()))
 
 
 def test_out_of_memory_of_other_libraries_is_a_memory_error(library: SimpleNamespace) -> None:
