@@ -48,3 +48,13 @@ def check_workers(workers: Any) -> int:
     if count < -CPUS:
         raise ValueError(f"workers must be at least {-CPUS} on this machine, got {count}")
     return count if count > 0 else count + 1 + CPUS
+
+
+def check_phase_given(phase: Any, nonlinearity: str) -> None:
+    """Raise unless there is a phase for the nonlinearity "cos", and only there."""
+    if (phase is not None) != (nonlinearity == "cos"):
+        given = "None" if phase is None else "one"
+        raise ValueError(
+            f"phase must be given for the nonlinearity 'cos' and only there, got {given} for "
+            f"{nonlinearity!r}"
+        )

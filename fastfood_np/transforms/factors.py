@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from fastfood_np.validation import Array, check_int, check_rng
+from fastfood_np import backends
+from fastfood_np.validation import Array, check_float_dtype, check_int, check_rng
 
 # (generator, count, dimension) -> array (count,)
 Radii: TypeAlias = Callable[[np.random.Generator, int, int], Array]
@@ -20,6 +21,21 @@ class FastfoodFactors(NamedTuple):
     G: Array
     B: Array
     perm: Array
+
+    def to_device(self, dtype: Any = np.float32) -> FastfoodFactors:
+        """Return a copy in the memory of the GPU, for `fastfood_transform` of arrays there.
+
+        S, G and B are rounded to `dtype`, float32 or float64; indices take 32 bits.
+
+        Raises
+        ------
+        BackendUnavailableError
+            The package numba-cuda, the driver or the GPU is missing.
+        """
+        dtype = check_float_dtype(dtype)
+        to_device = backends.select_cuda().arrays.to_device
+        S, G, B = (to_device(np.asarray(D).astype(dtype)) for D in (self.S, self.G, self.B))
+        return FastfoodFactors(S, G, B, to_device(np.asarray(self.perm).astype(np.int32)))
 
 
 def padded_size(d: int) -> int:

@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfood_np import backends
-from fastfood_np.transforms.arguments import check_out, check_workers, result_dtype
+from fastfood_np.transforms import on_device
+from fastfood_np.transforms.arguments import (
+    check_out,
+    check_phase_given,
+    check_workers,
+    result_dtype,
+)
 from fastfood_np.transforms.factors import FastfoodFactors
 from fastfood_np.validation import Array, check_choice, check_int, check_permutation, check_real
 
@@ -102,6 +108,11 @@ def fastfood_transform(
     check_choice(nonlinearity, "nonlinearity", NONLINEARITIES)
     scale = check_real(scale, "scale")
     amplitude = check_real(amplitude, "amplitude")
+    if backends.on_device(x):
+        on_device.check_host_arguments(workers, backend)
+        return on_device.fastfood_transform(
+            x, factors, scale, n_out, nonlinearity, phase, amplitude, out
+        )
     threads = None if workers is None else check_workers(workers)
     source = np.asarray(x)
     dtype = result_dtype(source.dtype)
@@ -110,7 +121,8 @@ def fastfood_transform(
     if source.ndim == 0 or not 1 <= source.shape[-1] <= d_pad:
         raise ValueError(f"x must have shape (..., d_in) with d_in <= {d_pad}, got {source.shape}")
     n_out = check_int(S.size if n_out is None else n_out, "n_out", minimum=1, maximum=S.size)
-    angles = _check_phase(phase, nonlinearity, n_out, dtype)
+    check_phase_given(phase, nonlinearity)
+    angles = _check_phase(phase, n_out, dtype)
     arithmetic = backends.select(backend)
     shape = (*source.shape[:-1], n_out * (2 if nonlinearity == "cos_sin" else 1))
     if out is None:
@@ -145,6 +157,8 @@ def _check_factors(factors: Any, dtype: np.dtype[Any]) -> FastfoodFactors:
     """Return the factors as C-contiguous arrays of `dtype`, and perm of int64."""
     if not isinstance(factors, FastfoodFactors):
         raise TypeError(f"factors must be FastfoodFactors, got {type(factors).__name__}")
+    if any(map(backends.on_device, factors)):
+        raise TypeError("factors must be NumPy arrays as x is, got ones in device memory")
     perm = check_permutation(factors.perm, "factors.perm")
     diagonals = {}
     for name in ("S", "G", "B"):
@@ -163,16 +177,8 @@ def _check_factors(factors: Any, dtype: np.dtype[Any]) -> FastfoodFactors:
     return FastfoodFactors(**diagonals, perm=np.ascontiguousarray(perm))
 
 
-def _check_phase(
-    phase: Any, nonlinearity: str, n_out: int, dtype: np.dtype[Any]
-) -> npt.NDArray[Any] | None:
-    """Return the phase as an array of `dtype` where there must be one, and None elsewhere."""
-    if (phase is not None) != (nonlinearity == "cos"):
-        given = "None" if phase is None else "one"
-        raise ValueError(
-            f"phase must be given for the nonlinearity 'cos' and only there, got {given} for "
-            f"{nonlinearity!r}"
-        )
+def _check_phase(phase: Any, n_out: int, dtype: np.dtype[Any]) -> npt.NDArray[Any] | None:
+    """Return the phase, if there is one, as an array of `dtype`."""
     if phase is None:
         return None
     angles = np.asarray(phase)

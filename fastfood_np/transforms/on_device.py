@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 from fastfood_np import backends
+from fastfood_np.transforms.arguments import check_phase_given
+from fastfood_np.transforms.factors import FastfoodFactors
 from fastfood_np.validation import check_choice, check_int
 
 DTYPES = ("float16", "float32", "float64")
@@ -58,26 +60,88 @@ def fwht(
     if axis not in (-1, source.ndim - 1):
         raise ValueError(f"axis must be the last one in device memory, got {axis}")
     d = source.shape[source.ndim - 1]
-    if d < 1 or d & (d - 1):
-        raise ValueError(
-            f"the length of x along its last axis must be a power of two, got {d}; fwht never pads"
-        )
-    longest = backends.select_cuda().max_length(source.dtype)
-    if d > longest:
-        raise ValueError(
-            f"the length of x along its last axis must be at most {longest} for {source.dtype} "
-            f"in device memory, got {d}"
-        )
-    if out is None:
-        out = backends.select_cuda().arrays.empty_like(x, tuple(source.shape))
-    target = check_device_array(out, "out", (source.dtype.name,))
-    if tuple(target.shape) != tuple(source.shape):
-        raise ValueError(
-            f"out must have the result's shape {tuple(source.shape)}, got {tuple(target.shape)}"
-        )
+    check_length(d, "length of x along its last axis", source.dtype)
+    out, target = _output(out, x, source, tuple(source.shape))
     if backends.select_cuda().arrays.overlap(source, target):
         raise ValueError("out must be x itself or not overlap it, got one that overlaps it")
     scale = {"backward": 1.0, "ortho": 1.0 / math.sqrt(d), "forward": 1.0 / d}[norm]
     rows = (source.size // d, d)
     backends.select_cuda().fwht(source.reshape(*rows), target.reshape(*rows), scale)
     return out
+
+
+def fastfood_transform(
+    x: Any,
+    factors: Any,
+    scale: float,
+    n_out: int | None,
+    nonlinearity: str,
+    phase: Any,
+    amplitude: float,
+    out: Any,
+) -> Any:
+    """Transform rows in device memory; see `transforms.fastfood.fastfood_transform`."""
+    source = check_device_array(x, "x", ("float32", "float64"))
+    if not isinstance(factors, FastfoodFactors):
+        raise TypeError(f"factors must be FastfoodFactors, got {type(factors).__name__}")
+    if not all(map(backends.on_device, factors)):
+        raise TypeError(
+            "factors must be in device memory as x is, got ones in host memory; copy them there "
+            f"with factors.to_device({source.dtype.name!r})"
+        )
+    S, G, B = (
+        check_device_array(getattr(factors, name), f"factors.{name}", (source.dtype.name,))
+        for name in ("S", "G", "B")
+    )
+    perm = check_device_array(factors.perm, "factors.perm", ("int32",))
+    shapes = {tuple(factor.shape) for factor in (S, G, B, perm)}
+    if len(shapes) > 1 or S.ndim != 2:
+        raise ValueError(f"factors must have one shape (blocks, d_pad), got {sorted(shapes)}")
+    d_pad = S.shape[1]
+    check_length(d_pad, "d_pad of the factors", source.dtype)
+    *batch, d_in = source.shape
+    if not source.ndim or not 1 <= d_in <= d_pad:
+        raise ValueError(
+            f"x must have shape (..., d_in) with d_in <= {d_pad}, got {tuple(source.shape)}"
+        )
+    n_out = check_int(S.size if n_out is None else n_out, "n_out", minimum=1, maximum=S.size)
+    check_phase_given(phase, nonlinearity)
+    angles = None
+    if phase is not None:
+        angles = check_device_array(phase, "phase", (source.dtype.name,))
+        if tuple(angles.shape) != (n_out,):
+            raise ValueError(f"phase must have shape ({n_out},), got {tuple(angles.shape)}")
+    width = n_out * (2 if nonlinearity == "cos_sin" else 1)
+    out, target = _output(out, x, source, (*batch, width))
+    cuda = backends.select_cuda()
+    if cuda.arrays.address(target) == cuda.arrays.address(source) or cuda.arrays.overlap(
+        source, target
+    ):
+        raise ValueError("out must not overlap x")
+    m = math.prod(batch)
+    rows, results = source.reshape(m, d_in), target.reshape(m, width)
+    cuda.fastfood_forward(
+        rows, S, G, B, perm, scale, None, 1.0, nonlinearity, angles, amplitude, results
+    )
+    return out
+
+
+def _output(out: Any, x: Any, source: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Return `out`, or a new array like x in its place, and Numba's view of it."""
+    if out is None:
+        out = backends.select_cuda().arrays.empty_like(x, shape)
+    target = check_device_array(out, "out", (source.dtype.name,))
+    if tuple(target.shape) != shape:
+        raise ValueError(f"out must have the result's shape {shape}, got {tuple(target.shape)}")
+    return out, target
+
+
+def check_length(d: int, name: str, dtype: Any) -> None:
+    """Raise unless rows of d numbers can be transformed in device memory."""
+    if d < 1 or d & (d - 1):
+        raise ValueError(f"the {name} must be a power of two, got {d}; nothing is padded here")
+    longest = backends.select_cuda().max_length(dtype)
+    if d > longest:
+        raise ValueError(
+            f"the {name} must be at most {longest} for {dtype} in device memory, got {d}"
+        )

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from fastfood_np import backends
-from fastfood_np.backends import cpu, reference, reference_convolution
+from fastfood_np.backends import cpu, reference, reference_convolution, reference_factors
 from fastfood_np.backends.cpu import jit, kernel, widths
 
 REFERENCE = {
     name: function
-    for module in (reference, reference_convolution)
+    for module in (reference, reference_convolution, reference_factors)
     for name, function in vars(module).items()
     if inspect.isfunction(function)
     and function.__module__.startswith("fastfood_np.backends.reference")
@@ -103,6 +103,28 @@ def run_fastfood_dropout(backend, dtype, kind):
     return run_fastfood(backend, dtype, kind, dropout=True)
 
 
+def run_factors(backend, dtype, kind):
+    """Each factor of Fastfood by itself, forward and backward."""
+    rng, m, blocks, d, d_in, n_out = np.random.default_rng(13), 7, 3, 8, 5, 19
+    h, dh, D = (numbers(rng, shape, dtype, kind) for shape in [(m, blocks, d)] * 2 + [(blocks, d)])
+    x, dy = numbers(rng, (m, d_in), dtype, kind), numbers(rng, (m, n_out), dtype, kind)
+    perm = np.stack([rng.permutation(d) for _ in range(blocks)])
+    keep = rng.random(h.shape) < 0.5
+    results = [np.full_like(h, np.nan) for _ in range(5)]
+    results += [np.full_like(array, np.nan) for array in (D, x, dy)]
+    spread, joined, scaled, permuted, back, dD, dx, y = results
+    backend.spread(x, 0.5, spread)
+    backend.spread_backward(dh, dx)
+    backend.join(h, 0.5, y)
+    backend.join_backward(dy, 0.5, joined)
+    backend.diagonal(h, D, scaled)
+    backend.diagonal_backward(h, dh, dD)
+    backend.permute(h, perm, permuted)
+    backend.permute_backward(dh, perm, back)
+    backend.drop(dh, keep, 2.0)
+    return [*results, dh]
+
+
 def run_pool(backend, dtype, kind):
     rng = np.random.default_rng(2)
     x, dy = numbers(rng, (3, 2, 6, 4), dtype, kind), numbers(rng, (3, 2, 3, 2), dtype, kind)
@@ -156,6 +178,7 @@ def run_apply_nonlinearity(backend, dtype, kind):
 RUNS = [
     run_apply_nonlinearity,
     run_fwht,
+    run_factors,
     run_fastfood,
     run_fastfood_dropout,
     run_pool,
@@ -214,7 +237,7 @@ def test_serial_and_parallel_bits(run, dtype, parallel):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel.Kernel, "__call__", watched)
         threaded = run(cpu, dtype, "normal")
-        assert shared or run is run_sgd_step
+        assert shared or run in (run_sgd_step, run_factors)
         shared.clear()
         with cpu.serial():
             alone = run(cpu, dtype, "normal")

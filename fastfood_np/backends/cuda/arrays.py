@@ -63,11 +63,12 @@ def _current_stream(x: Any) -> int:
 
 def overlap(a: Any, b: Any) -> bool:
     """Whether two contiguous Numba arrays share memory without starting at the same place."""
-    first, second = sorted((_address(array), array.size * array.dtype.itemsize) for array in (a, b))
+    first, second = sorted((address(array), array.size * array.dtype.itemsize) for array in (a, b))
     return first[0] < second[0] < first[0] + first[1]
 
 
-def _address(x: Any) -> int:
+def address(x: Any) -> int:
+    """Return where in device memory a Numba array starts."""
     return int(x.ctypes.data if SIMULATED else x.device_ctypes_pointer.value or 0)
 
 

@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 
 from fastfood_np.backends.cuda.launch import Launch, run
-from fastfood_np.backends.cuda.layouts import Schedule, shuffled
-from fastfood_np.backends.cuda.limits import SHARED_BYTES
+from fastfood_np.backends.cuda.layouts import LANE_BITS, Schedule, shuffled
+from fastfood_np.backends.cuda.limits import LOG_SMALLEST_TILE, SHARED_BYTES
 from fastfood_np.backends.cuda.numba_cuda import cuda, device_function, kernel
 from fastfood_np.backends.cuda.stages import index_type, make_index, make_transform
 
 MAX_LOG_LENGTH = 24
 SECTOR = 32  # bytes: what device memory delivers at least
 LOG_REGISTERS = 4  # 16 numbers in a thread: with 32 registers in all, every thread slot is filled
-LOG_BLOCK = 12  # smallest tile, in numbers: 256 threads
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def contiguous_pass(log_d: int, log_items: int) -> Pass:
     if log_d > log_items:
         schedule = shuffled(log_d, LOG_REGISTERS + 1, (0, log_d), rounds=2)
     else:
-        log_size = max(log_d, min(LOG_BLOCK, log_items))
+        log_size = max(log_d, LOG_REGISTERS + LANE_BITS, min(LOG_SMALLEST_TILE + 1, log_items))
         schedule = shuffled(log_size, LOG_REGISTERS, (0, log_d))
     return Pass(schedule, schedule.log_size, schedule.log_size, schedule.log_size)
 

@@ -7,4 +7,7 @@ from fastfood_np.backends.cuda.numba_cuda import SIMULATED
 GPU_SHARED_BYTES = 32 * 1024
 SIMULATED_SHARED_BYTES = 4 * 1024
 SHARED_BYTES = SIMULATED_SHARED_BYTES if SIMULATED else GPU_SHARED_BYTES
+
+# A tile of short rows has so many numbers at least, to give a block some warps; or one to simulate.
+LOG_SMALLEST_TILE = 0 if SIMULATED else 11
 MAX_THREADS = 64 if SIMULATED else 1024

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from fastfood_np.backends.cuda.layouts import LANE_BITS, Schedule, exchanged, shuffled
-from fastfood_np.backends.cuda.limits import SHARED_BYTES
-
-LOG_BLOCK = 11  # smallest tile, in numbers
+from fastfood_np.backends.cuda.limits import LOG_SMALLEST_TILE, SHARED_BYTES
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Plan:
 
 def _plan(log_d: int, log_registers: int, log_items: int, slots: int) -> Plan:
     if log_d <= LANE_BITS + log_registers:  # a warp holds a row: no change of layout
-        log_size = max(log_d, min(LOG_BLOCK, log_items))
+        log_size = max(log_d, log_registers + LANE_BITS, min(LOG_SMALLEST_TILE, log_items))
         return Plan(shuffled(log_size, log_registers, (0, log_d), slots), log_d)
     return Plan(exchanged(log_d, log_registers, slots), log_d)
 
