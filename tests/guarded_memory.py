@@ -4,6 +4,7 @@ Run as a script it works on memory beside unreadable pages, where a wrong access
 """
 
 import ctypes
+import functools
 import math
 import mmap
 import os
@@ -18,6 +19,7 @@ from fastfood_np.backends.cpu import fastfood, jit, widths
 from fastfood_np.backends.cpu.fastfood.tiles import scratch_size
 
 FORMS = ("avx512", "avx2", "portable")
+OWN = widths.chosen()
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 SIDES = ("before", "behind")
 
@@ -69,10 +71,14 @@ def at_a_page(shape, dtype, side, shift=0):
     return array, memory
 
 
+@functools.cache  # to look it up takes longer than a call
+def mprotect():
+    return ctypes.CDLL(None, use_errno=True).mprotect
+
+
 def protect(memory, start, size, allowed):
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory)) + start
-    call = ctypes.CDLL(None, use_errno=True).mprotect
-    if call(ctypes.c_void_p(address), ctypes.c_size_t(size), allowed):
+    if mprotect()(ctypes.c_void_p(address), ctypes.c_size_t(size), allowed):
         raise OSError(ctypes.get_errno(), "mprotect")
 
 
@@ -159,8 +165,11 @@ def calls_of_fwht(memory, pool):
 
 
 def nonlinearities(d_pad):
-    """Most, once: they go over finished rows, whatever the vectors; and each is a kernel more."""
-    once = d_pad >= 16 and widths.chosen() == "portable"
+    """Most, once: they go over finished rows, whatever the vectors; and each is a kernel more.
+
+    In the processor's own form, for which other tests have compiled them.
+    """
+    once = d_pad >= 16 and widths.chosen() == OWN
     return ("none", "relu", "cos", "cos_sin") if once else ("none",)
 
 

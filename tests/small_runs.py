@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from fastfood_np import backends, cli
 from fastfood_np.datasets import write_idx
@@ -38,6 +40,14 @@ def write_small_set(
         labels = rng.integers(0, 10, n, dtype=np.uint8)
         write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
     return folder
+
+
+@contextmanager
+def empty_pictures() -> Iterator[None]:
+    """Write empty files for pictures, whose drawing takes longer than all else of a small run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda picture, file, **options: None)
+        yield
 
 
 def main(*arguments: object) -> int:

@@ -16,7 +16,7 @@ from benchmark_reports import (
     lenet_report,
 )
 from matplotlib.figure import Figure
-from small_runs import contents, main
+from small_runs import contents, empty_pictures, main
 
 from fastfood_np.experiments import benchmarks
 from fastfood_np.experiments.benchmark_pictures import pictures
@@ -103,14 +103,15 @@ def test_options_reach_the_scripts(checkout: Path, tmp_path: Path) -> None:
     library = tmp_path / "libffht.so"
     library.touch()
     options = ("--smoke", "--turns", 3, "--ffht", library, "--only", "lenet,fwht")
-    assert main("bench", *options, "--out", tmp_path) == 0
+    with empty_pictures():
+        assert main("bench", *options, "--out", tmp_path) == 0
     expected = ["--json", str(tmp_path / "lenet.json"), "--smoke", "--turns", "3"]
     assert arguments_of(tmp_path, "lenet") == expected
     assert arguments_of(tmp_path, "fwht")[2:] == ["--smoke", "--turns", "3", "--ffht", str(library)]
     assert not (tmp_path / "fastfood.arguments").exists()
-    assert (
-        main("bench", "--only", "kernel_approximation", "--mnist", tmp_path, "--out", tmp_path) == 0
-    )
+    again = ("--only", "kernel_approximation", "--mnist", tmp_path)
+    with empty_pictures():
+        assert main("bench", *again, "--out", tmp_path) == 0
     assert arguments_of(tmp_path, "kernel_approximation")[2:] == ["--mnist", str(tmp_path)]
 
 
@@ -126,7 +127,8 @@ def test_a_failing_script_is_named_and_the_others_run(
 ) -> None:
     write_script(checkout, "fastfood", code=3, writes=False)
     (tmp_path / "fastfood.json").write_text("an earlier run's")
-    assert main("bench", "--out", tmp_path) == 1
+    with empty_pictures():
+        assert main("bench", "--out", tmp_path) == 1
     printed, errors = capfd.readouterr()
     assert errors == "fastfood-np bench: error: bench_fastfood.py failed (exit code 3)\n"
     assert "lenet-speedups.png" in printed and not (tmp_path / "fastfood.json").exists()

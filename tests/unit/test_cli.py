@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 import re
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import matplotlib.image
 import numpy as np
 import pytest
-from small_runs import SHORT, main, needs_compiled_kernels, start, write_small_set
+from small_runs import (
+    SHORT,
+    empty_pictures,
+    main,
+    needs_compiled_kernels,
+    start,
+    write_small_set,
+)
 
 import fastfood_np.experiments.equations as equations
 from fastfood_np.experiments import environment, training_run
@@ -39,6 +47,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ("--conv-relu", "--dropout", "0.25", "--seed", "5")
     assert main("train", "--data", data, *SHORT, *options, "--out", folder / "run") == 0
     return folder
+
+
+@pytest.fixture
+def pictures_are_empty(run: Path) -> Iterator[None]:
+    """Draw no more than that run's."""
+    with empty_pictures():
+        yield
+
+
+undrawn = pytest.mark.usefixtures("pictures_are_empty")
 
 
 def test_train_writes_these_files(run: Path) -> None:
@@ -80,6 +98,7 @@ def test_picture(run: Path) -> None:
     assert np.ptp(picture[..., :3]) > 0.5
 
 
+@undrawn
 def test_table_is_readable_off_a_terminal(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,6 +112,7 @@ def test_table_is_readable_off_a_terminal(
     assert f"are in {tmp_path / 'again'}.\n" in printed
 
 
+@undrawn
 def test_paths_are_printed_as_they_are(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,6 +121,7 @@ def test_paths_are_printed_as_they_are(
     assert f"are in {odd}.\n" in capsys.readouterr().out
 
 
+@undrawn
 def test_printed_weights_are_explained(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +135,7 @@ def test_printed_weights_are_explained(
     ]
 
 
+@undrawn
 def test_default_folder(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert main("train", "--data", run / "data", "--model", "fried", *SHORT) == 0
@@ -122,6 +144,7 @@ def test_default_folder(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (folder / "results.json").exists()
 
 
+@undrawn
 @pytest.mark.parametrize(
     "options",
     [
@@ -141,6 +164,7 @@ def test_options_reach_the_run(run: Path, tmp_path: Path, options: tuple[str, ..
     assert settings["augment"] == ("--augment" in options)
 
 
+@undrawn
 def test_epochs(run: Path, tmp_path: Path) -> None:
     options = ("--model", "fried", "--features", 16, "--batch", 16, "--epochs", 2)
     assert main("train", "--data", run / "data", *options, "--out", tmp_path / "run") == 0
@@ -200,6 +224,7 @@ def test_evaluate(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert min(picture.shape[:2]) > 200
 
 
+@undrawn
 def test_evaluate_writes_beside_the_model(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "mine.npz"
     copy.write_bytes((run / "run" / "fried.npz").read_bytes())

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from small_runs import (
     arrays,
     assert_same_models,
     contents,
+    empty_pictures,
     main,
     needs_compiled_kernels,
     start,
@@ -27,8 +29,15 @@ from fastfood_np.training import TrainingState
 # Five batches an epoch, every kind of randomness; two epochs end within the run.
 OPTIONS = ("--batch", "8", "--features", "16", "--steps", "12", "--seed", "3", "--augment")
 DROPOUT = ("--dropout", "0.2", "--dropout-inside", "0.1", "--dropout-input", "0.1")
-LONG = ("--steps", "200")  # there is time to kill it before it ends
+LONG = ("--steps", "100")  # there is time to kill it before it ends
 MODELS = ("lenet", "fried")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def undrawn() -> Iterator[None]:
+    """test_cli.py looks at pictures."""
+    with empty_pictures():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +274,7 @@ def test_killed_between_epochs(
     assert process.returncode == -signal.SIGKILL
     assert not (out / "results.json").exists()
     step = json.loads(str(arrays(out / f"{model}.checkpoint.npz")["header"]))["step"]
-    assert 5 <= step < 200
+    assert 5 <= step < 100
     assert main("train", "--resume", out) == 0
     assert "No checkpoint" not in capsys.readouterr().out
     assert_same_run(out, undisturbed_long)

@@ -5,6 +5,7 @@ so that a word that writes too far is noticed.
 """
 
 import ast
+import functools
 import inspect
 import re
 
@@ -59,7 +60,11 @@ def in_python(body):
     return jit.renamed(body, "_in_python", **words)
 
 
-@pytest.fixture(params=[numba.njit, in_python], ids=["compiled", "in_python"])
+# Once for each body: for other values of the same types there is nothing to compile again.
+compiled = functools.cache(numba.njit)
+
+
+@pytest.fixture(params=[compiled, in_python], ids=["compiled", "in_python"])
 def form(request):
     """What makes of a body a function to call."""
     return request.param
@@ -165,7 +170,7 @@ def test_multiply_add_rounds_once_or_after_each_step(form, lanes, dtype):
     e, n = dtype(np.finfo(dtype).eps), len(lanes)
     x, y, out = np.full(n, 1 + e), np.full(n, dtype(-1)), np.full(n, GAP, dtype)
     form(multiply_add_body)(lanes, 1 - e, x, y, out)
-    fused = form is numba.njit and out[0] != 0
+    fused = form is compiled and out[0] != 0
     np.testing.assert_array_equal(out, np.full(n, -e * e if fused else 0, dtype))
 
 
