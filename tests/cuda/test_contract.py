@@ -127,19 +127,27 @@ FEW = (
 )
 
 
+def of_contract(bodies, wanted=lambda name: True):
+    """Each body with the lines of the table that it is for."""
+    for body in bodies:
+        (names,) = (
+            {case.name for case in mark.args[1]} for mark in body.pytestmark if mark.args[0] == "case"
+        )
+        for case in on_device_cases(lambda name, names=names: name in names and wanted(name)):
+            yield pytest.param(body, case, id=f"{body.__name__[5:]}-{case.name}")
+
+
 def check(body, case):
     options = {"dtype": np.float32} if "dtype" in inspect.signature(body).parameters else {}
     body(case=case, **options)
 
 
-@pytest.mark.parametrize("case", on_device_cases(lambda name: True), ids=lambda case: case.name)
-@pytest.mark.parametrize("body", QUICK, ids=lambda body: body.__name__[5:])
+@pytest.mark.parametrize(("body", "case"), of_contract(QUICK))
 def test_layers(body, case):
     check(body, case)
 
 
-@pytest.mark.parametrize("case", on_device_cases(FEW.__contains__), ids=lambda case: case.name)
-@pytest.mark.parametrize("body", THOROUGH, ids=lambda body: body.__name__[5:])
+@pytest.mark.parametrize(("body", "case"), of_contract(THOROUGH, FEW.__contains__))
 def test_few_layers_thoroughly(body, case):
     check(body, case)
 

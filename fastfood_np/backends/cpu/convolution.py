@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastfood_np.backends.cpu.jit import part, teams
-from fastfood_np.backends.cpu.kernel import Kernel
+from fastfood_np.backends.cpu.kernel import Kernel, usual
 from fastfood_np.backends.cpu.simd import EIGHT, load, multiply_add, store
 from fastfood_np.validation import Array
 
@@ -194,4 +194,5 @@ def conv_pool2d(
     ``pool = 1`` is the plain convolution. Cost O(m out OH OW in kh kw).
     """
     bias = np.zeros(len(W), W.dtype) if b is None else b
-    _conv_pool(teams(conv_work(y, W)), len(x), EIGHT, x, W, bias, pool, relu, y, position)
+    inputs = map(usual, (x, W, bias))
+    _conv_pool(teams(conv_work(y, W)), len(x), EIGHT, *inputs, pool, relu, y, position)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastfood_np.backends.cpu.convolution import LANES, U, conv_work, padded
 from fastfood_np.backends.cpu.jit import part, teams
-from fastfood_np.backends.cpu.kernel import Kernel
+from fastfood_np.backends.cpu.kernel import Kernel, usual
 from fastfood_np.backends.cpu.simd import EIGHT, add, load, multiply_add, store, zeros
 from fastfood_np.validation import Array
 
@@ -242,7 +242,7 @@ def conv_pool2d_backward_weights(
     """Fill dW (out, in, kh, kw) and db (out,), summed over the batch. Cost O(dy.size in kh kw)."""
     db = np.empty(len(dW), dW.dtype) if db is None else db
     # Each thread takes some of the output channels, over the whole batch: no sum is split.
-    _by_channels(teams(conv_work(dy, dW)), len(dW), EIGHT, x, position, dy, dW, db)
+    _by_channels(teams(conv_work(dy, dW)), len(dW), EIGHT, *map(usual, (x, position, dy)), dW, db)
 
 
 def conv_pool2d_backward_input(position: Array, dy: Array, W: Array, dx: Array) -> None:
@@ -251,4 +251,4 @@ def conv_pool2d_backward_input(position: Array, dy: Array, W: Array, dx: Array) 
     (Where dy is NaN or infinite, up to seven more numbers of dx behind each row of the patch become
     NaN: whole vectors are added.)
     """
-    _by_images(teams(conv_work(dy, W)), len(dx), EIGHT, position, dy, W, dx)
+    _by_images(teams(conv_work(dy, W)), len(dx), EIGHT, *map(usual, (position, dy, W)), dx)

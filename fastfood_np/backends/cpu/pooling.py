@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastfood_np.backends.cpu.jit import part, teams
-from fastfood_np.backends.cpu.kernel import Kernel
+from fastfood_np.backends.cpu.kernel import Kernel, usual
 from fastfood_np.validation import Array
 
 
@@ -53,9 +53,9 @@ def max_pool2d(x: Array, size: int, y: Array, position: Array) -> None:
 
     The first maximum in scan order counts, and a NaN counts as the largest number.
     """
-    _pool_images(teams(x.size), len(x), (), x, size, y, position)
+    _pool_images(teams(x.size), len(x), (), usual(x), size, y, position)
 
 
 def max_pool2d_backward(position: Array, dy: Array, dx: Array) -> None:
     """Fill dx (m, C, H, W) with dy at the maxima and zero elsewhere."""
-    _spread_images(teams(dx.size), len(dx), (), position, dy, dx)
+    _spread_images(teams(dx.size), len(dx), (), usual(position), usual(dy), dx)

@@ -103,7 +103,8 @@ def empty_like(x: Any, shape: tuple[int, ...]) -> Any:
         if "memory" not in str(error).lower():
             raise
         raise _no_memory(shape, x.dtype) from error
-    return empty(shape, x.dtype, getattr(x, "stream", 0))
+    view = as_numba(x, "x")
+    return empty(shape, view.dtype, view.stream)
 
 
 def _no_memory(shape: tuple[int, ...], dtype: Any) -> MemoryError:

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from fastfood_np.backends.cuda.fastfood.rows import flat
+from fastfood_np.backends.cuda.launch import start
 from fastfood_np.backends.cuda.limits import MAX_THREADS
 from fastfood_np.backends.cuda.nonlinearities import make_finish
 from fastfood_np.backends.cuda.numba_cuda import cuda, kernel
@@ -22,7 +23,7 @@ WARP = 32
 def _run(compiled: Any, like: Any, size: int, *arguments: Any) -> None:
     """Launch a kernel with a thread for each of `size` numbers, on the stream of `like`."""
     if size:
-        compiled[-(-size // THREADS), THREADS, like.stream](*arguments)
+        start(compiled, -(-size // THREADS), THREADS, like.stream, *arguments)
 
 
 @kernel(THREADS)
@@ -172,7 +173,7 @@ def diagonal_backward(x: Any, dy: Any, dD: Any) -> None:
     """Fill dD with the sum over the batch of x dy."""
     compiled = make_diagonal_backward(x.dtype.type)
     arrays = flat(x), flat(dy), flat(dD)
-    compiled[-(-dD.size // WARP), THREADS, x.stream](*arrays, index_type(x.shape[0]))
+    start(compiled, -(-dD.size // WARP), THREADS, x.stream, *arrays, index_type(x.shape[0]))
 
 
 def permute(x: Any, perm: Any, y: Any) -> None:

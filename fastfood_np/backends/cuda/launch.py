@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,4 +25,12 @@ class Launch:
 
 def run(launch: Launch, stream: Any, *arguments: Any) -> None:
     """Put the launch on the stream."""
-    launch.kernel[launch.grid, launch.threads, stream](*arguments)
+    start(launch.kernel, launch.grid, launch.threads, stream, *arguments)
+
+
+def start(kernel: Any, grid: Any, threads: int, stream: Any, *arguments: Any) -> None:
+    """Put a kernel on the stream. Nobody is told that a small batch cannot fill a GPU."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Grid size .* under-utilization")
+        configured = kernel[grid, threads, stream]
+    configured(*arguments)
