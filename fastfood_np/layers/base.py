@@ -189,7 +189,9 @@ class Layer:
             return self._with_arrays(np.copy)
         to_host = backends.select_cuda().arrays.to_host
         other = self._with_arrays(
-            lambda value: to_host(value).astype(np.int64 if value.dtype.kind == "i" else value.dtype)
+            lambda value: to_host(value).astype(
+                np.int64 if value.dtype.kind == "i" else value.dtype
+            )
         )
         other.on_device = False
         return other

@@ -47,9 +47,7 @@ def check_host_arguments(workers: Any, backend: Any) -> None:
     check_choice(backend, "backend", (None, "cuda"))
 
 
-def fwht(
-    x: Any, norm: str, axis: int, ordering: str, out: Any, workers: Any, backend: Any
-) -> Any:
+def fwht(x: Any, norm: str, axis: int, ordering: str, out: Any, workers: Any, backend: Any) -> Any:
     """Transform the rows of an array in device memory; see `transforms.hadamard.fwht`."""
     check_host_arguments(workers, backend)
     check_choice(ordering, "ordering", ("hadamard",))

@@ -131,7 +131,9 @@ def of_contract(bodies, wanted=lambda name: True):
     """Each body with the lines of the table that it is for."""
     for body in bodies:
         (names,) = (
-            {case.name for case in mark.args[1]} for mark in body.pytestmark if mark.args[0] == "case"
+            {case.name for case in mark.args[1]}
+            for mark in body.pytestmark
+            if mark.args[0] == "case"
         )
         for case in on_device_cases(lambda name, names=names: name in names and wanted(name)):
             yield pytest.param(body, case, id=f"{body.__name__[5:]}-{case.name}")
@@ -154,7 +156,7 @@ def test_few_layers_thoroughly(body, case):
 
 @pytest.mark.parametrize("name", ["stacked-padded-cut", "dropout"])
 def test_fused_and_composed_are_one_layer(name, device):
-    """Bit for bit up to the sums over rows, as all numbers and c are powers of two times integers."""
+    """Bit for bit, where all numbers are whole and c and the mask's scale are powers of two."""
     outcomes = []
     for form in ("fused", "composed"):
         (case,) = on_device_cases(f"fastfood-{form}-{name}".__eq__)

@@ -53,9 +53,7 @@ def strided_pass(log_d: int, log_part: int, log_size: int, log_items: int) -> Pa
     """Return the pass that takes the stages of rows beyond contiguous parts of 2^log_part."""
     log_run = log_size - (log_d - log_part)
     rounds = 2 if log_size > log_items else 1
-    schedule = shuffled(
-        log_size, LOG_REGISTERS + rounds - 1, (log_run, log_size), rounds=rounds
-    )
+    schedule = shuffled(log_size, LOG_REGISTERS + rounds - 1, (log_run, log_size), rounds=rounds)
     return Pass(schedule, log_run, log_part, log_d)
 
 

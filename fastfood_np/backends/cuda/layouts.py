@@ -7,10 +7,10 @@ and the thread's number takes the other bits, in order::
     index = t mod 2^s  +  register * 2^s  +  (t div 2^s) * 2^(s + r)
 
 A stage of H adds and subtracts numbers whose indices differ in one bit. Where that is a bit of the
-register's number, both lie in one thread; where it is one of the lowest five bits of the
-thread's number, in two lanes of a warp, which swap them by a shuffle. For other bits the tile changes
-its layout through shared memory. A `Schedule` says which layouts, in which order, and which stages
-are taken in each.
+register's number, both lie in one thread; where it is one of the lowest five bits of the thread's
+number, in two lanes of a warp, which swap them by a shuffle. For other bits the tile changes its
+layout through shared memory. A `Schedule` says which layouts, in which order, and which stages are
+taken in each.
 
 Nothing here needs a GPU: kernels are built from these numbers, and tests check the same ones.
 """

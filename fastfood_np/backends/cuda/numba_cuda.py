@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numba
 import numpy as np
 
 from fastfood_np.backends.errors import BackendUnavailableError
@@ -23,15 +22,16 @@ INSTALL = 'pip install "fastfood_np[cuda]"'
 
 @contextmanager
 def _row_stack() -> Iterator[None]:
-    """Lend NumPy 2.5 and later the function that numba-cuda still looks for while it is imported."""
-    missing = not hasattr(np, "row_stack")
+    """Lend NumPy 2.5 and later a function that numba-cuda looks for while it is imported."""
+    name = "row_stack"
+    missing = not hasattr(np, name)
     if missing:
-        np.row_stack = np.vstack
+        setattr(np, name, np.vstack)
     try:
         yield
     finally:
         if missing:
-            del np.row_stack
+            delattr(np, name)
 
 
 if importlib.util.find_spec("numba_cuda") is None:
@@ -41,21 +41,18 @@ if importlib.util.find_spec("numba_cuda") is None:
 # Puts it in the place of Numba's own; where site-packages has .pth files this has happened already.
 importlib.import_module("_numba_cuda_redirector")
 with _row_stack():
-    from numba import cuda
-
+    cuda: Any = importlib.import_module("numba.cuda")
     if "numba_cuda" not in str(cuda.__file__):
         raise BackendUnavailableError(
             "the backend 'cuda' needs the package numba-cuda, but Numba's own, deprecated "
             "numba.cuda was imported before it could be replaced: import fastfood_np.backends.cuda "
             "first"
         )
-    SIMULATED: bool = bool(numba.config.ENABLE_CUDASIM)
+    SIMULATED = bool(importlib.import_module("numba").config.ENABLE_CUDASIM)
     if SIMULATED:
-        from fastfood_np.backends.cuda.simulator import SimulatedCuda
-
-        cuda = SimulatedCuda(cuda)
+        cuda = importlib.import_module("fastfood_np.backends.cuda.simulator").SimulatedCuda(cuda)
     else:
-        import numba.cuda.np.arrayobj  # noqa: F401  (it looks for row_stack)
+        importlib.import_module("numba.cuda.np.arrayobj")  # looks for row_stack
 
 _device_seen = False
 

@@ -175,7 +175,9 @@ def make_exchange_by_halves(schedule: Schedule, before: int, after: int, dtype: 
     @device_function
     def register(i, position, value):
         """The i-th register whose number has `value` as its bit `position`."""
-        return ((i >> position) << (position + 1)) + (value << position) + (i & ((1 << position) - 1))
+        return (
+            ((i >> position) << (position + 1)) + (value << position) + (i & ((1 << position) - 1))
+        )
 
     @device_function
     def exchange(values, shared, thread):

@@ -200,12 +200,8 @@ def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
         return fastfood_backward_dropout
 
     @decorate
-    def fastfood_backward(
-        x, dy, S, G, B, perm, dx, partial, m, d_in, n_out, blocks, groups, scale
-    ):
-        backward(
-            x, dy, S, G, B, perm, S, dx, partial, m, d_in, n_out, blocks, groups, scale, scale
-        )
+    def fastfood_backward(x, dy, S, G, B, perm, dx, partial, m, d_in, n_out, blocks, groups, scale):
+        backward(x, dy, S, G, B, perm, S, dx, partial, m, d_in, n_out, blocks, groups, scale, scale)
 
     return fastfood_backward
 

@@ -96,9 +96,7 @@ def make_kernel(plan: Plan, dtype: Any, nonlinearity: str, dropout: bool, stacke
     return fastfood_forward_plain
 
 
-def launch(
-    x: Any, blocks: int, d_pad: int, nonlinearity: str, dropout: bool, y: Any
-) -> Launch:
+def launch(x: Any, blocks: int, d_pad: int, nonlinearity: str, dropout: bool, y: Any) -> Launch:
     """Return the launch for inputs x (m, d_in) and outputs y."""
     dtype, m = x.dtype, x.shape[0]
     plan = forward_plan(d_pad.bit_length() - 1, dtype.itemsize)

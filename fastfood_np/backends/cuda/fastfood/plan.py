@@ -1,8 +1,8 @@
 """How rows of the Fastfood transform are shared out among thread blocks.
 
 A thread block takes some rows through all six factors at once: a row of d_pad numbers, or as many
-shorter ones as fill its tile. Forward holds two long rows at once, so that S, G, B and Pi, which lie
-in the near cache, are read once for both.
+shorter ones as fill its tile. Forward holds two long rows at once, so that S, G, B and Pi, which
+lie in the near cache, are read once for both.
 """
 
 from __future__ import annotations
@@ -57,7 +57,11 @@ def forward_plan(log_d: int, itemsize: int, shared_bytes: int = SHARED_BYTES) ->
     """Return the plan of the forward pass: two tiles of long rows where they fit, else one."""
     log_items = _log_items(itemsize, shared_bytes)
     single = _plan(log_d, 4, log_items, slots=1)
-    if single.rows_in_tile > 1 or itemsize > 4 or 2 * single.schedule.size * itemsize > shared_bytes:
+    if (
+        single.rows_in_tile > 1
+        or itemsize > 4
+        or 2 * single.schedule.size * itemsize > shared_bytes
+    ):
         return single
     return _plan(log_d, 4, log_items, slots=2)
 
