@@ -147,13 +147,18 @@ class Fastfood(Layer):
         x = cache["x"]
         dx = buffer(cache, "dx", x.shape, x.dtype, x) if need_dx else None
         grads = {name: buffer(cache, "d" + name, self.perm.shape, x.dtype, x) for name in "SGB"}
-        backends.of(x).fastfood_backward(
+        backend, scratch = backends.of(x), {}
+        if self.on_device:
+            size = backend.fastfood_scratch(len(x), tuple(self.perm.shape), x.dtype)
+            scratch["partial"] = buffer(cache, "partial", (size,), x.dtype, x)
+        backend.fastfood_backward(
             x,
             contiguous(dy),
             *self._factors(),
             *self._mask(cache),
             dx,
             *grads.values(),
+            **scratch,
         )
         return dx, grads
 

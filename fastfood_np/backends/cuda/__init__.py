@@ -13,6 +13,7 @@ from fastfood_np.backends.cuda.factors import (
     spread_backward,
 )
 from fastfood_np.backends.cuda.fastfood import fastfood_backward, fastfood_forward
+from fastfood_np.backends.cuda.fastfood import fastfood_scratch as fastfood_scratch
 from fastfood_np.backends.cuda.hadamard import fwht
 from fastfood_np.backends.cuda.hadamard import max_length as max_length
 

@@ -21,7 +21,8 @@ from fastfood_np.backends.cuda.stages import index_type, make_index, make_transf
 
 MAX_LOG_LENGTH = 24
 SECTOR = 32  # bytes: what device memory delivers at least
-LOG_REGISTERS = 4  # 16 numbers in a thread: with 32 registers in all, every thread slot is filled
+LOG_REGISTERS = 4  # 16 numbers in a thread: with 32 registers in all, as many threads run as can
+THREADS_AT_ONCE = 2048
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,9 @@ def make_kernel(plan: Pass, storage: Any, compute: Any, ragged: bool) -> Any:
     beside = index_type(plan.log_stride - plan.log_run)  # log2 of the tiles in a stretch
     beside_low, zero = index_type((1 << (plan.log_stride - plan.log_run)) - 1), index_type(0)
 
-    @kernel(schedule.threads)
+    at_once = THREADS_AT_ONCE if schedule.rounds == 1 and compute is np.float32 else None
+
+    @kernel(schedule.threads, at_once)
     def hadamard(x, y, scale, total):
         values = cuda.local.array(count, compute)
         shared = cuda.shared.array(shared_size, compute)

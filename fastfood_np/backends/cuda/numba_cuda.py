@@ -63,7 +63,7 @@ def check_device() -> None:
     if _device_seen:
         return
     if not cuda.is_available():
-        reason = cuda.cuda_error() or "no GPU was found"
+        reason = " ".join(str(cuda.cuda_error() or "no GPU was found").split()).rstrip(".")
         raise BackendUnavailableError(
             f"the backend 'cuda' needs an NVIDIA GPU and its driver: {reason}. Without them, "
             "NUMBA_ENABLE_CUDASIM=1, set before Python starts, simulates one (slowly)"
@@ -76,9 +76,12 @@ def device_function(function: Any) -> Any:
     return function if SIMULATED else cuda.jit(device=True, forceinline=True)(function)
 
 
-def kernel(threads: int, blocks: int = 1) -> Any:
+def kernel(threads: int, at_once: int | None = None) -> Any:
     """Return a decorator that compiles a kernel for blocks of so many threads.
 
-    The compiler keeps to as many registers as let `blocks` of them run at once.
+    The compiler keeps to as many registers as let `at_once` threads share a multiprocessor.
     """
-    return cuda.jit() if SIMULATED else cuda.jit(launch_bounds=(threads, blocks))
+    if SIMULATED:
+        return cuda.jit()
+    fewest = () if at_once is None else (max(1, at_once // threads),)
+    return cuda.jit(launch_bounds=(threads, *fewest))

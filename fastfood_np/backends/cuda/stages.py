@@ -20,13 +20,8 @@ def unrolled(body: Any, count: int, number: int = 0) -> Any:
     The compiler leaves a loop over a large body as it is; then i is no constant, and an array that
     it indexes cannot be registers.
     """
-    if number == count - 1:
-
-        @device_function
-        def last(*arguments):
-            body(number, *arguments)
-
-        return last
+    if number >= count:
+        return device_function(lambda *arguments: None)
     rest = unrolled(body, count, number + 1)
 
     @device_function
@@ -76,15 +71,14 @@ def make_shuffle_stages(schedule: Schedule, phase: Phase, dtype: Any) -> Any:
     one, plus, minus = index_type(1), dtype(1), dtype(-1)
 
     @device_function
-    def shuffle_stages(values, thread):
-        for bit in range(first, stop):
-            # The upper of two lanes takes the difference, theirs - ours: the product is exact.
-            sign = minus if (thread >> index_type(bit)) & one else plus
-            for i in range(count):
-                theirs = cuda.shfl_xor_sync(everyone, values[i], 1 << bit)
-                values[i] = values[i] * sign + theirs
+    def shuffle_stage(bit, values, thread):
+        # The upper of two lanes takes the difference, theirs - ours: the product is exact.
+        sign = minus if (thread >> index_type(bit)) & one else plus
+        for i in range(count):
+            theirs = cuda.shfl_xor_sync(everyone, values[i], 1 << bit)
+            values[i] = values[i] * sign + theirs
 
-    return shuffle_stages
+    return unrolled(shuffle_stage, stop, first)
 
 
 @cache
@@ -95,16 +89,15 @@ def make_register_stages(schedule: Schedule, phase: Phase) -> Any:
     stop = phase.registers[1] - phase.shift
 
     @device_function
-    def register_stages(values):
-        for bit in range(first, stop):
-            half = 1 << bit
-            for pair in range(pairs):
-                lower = ((pair >> bit) << (bit + 1)) + (pair & (half - 1))
-                a, b = values[lower], values[lower + half]
-                values[lower] = a + b
-                values[lower + half] = a - b
+    def register_stage(bit, values):
+        half = 1 << bit
+        for pair in range(pairs):
+            lower = ((pair >> bit) << (bit + 1)) + (pair & (half - 1))
+            a, b = values[lower], values[lower + half]
+            values[lower] = a + b
+            values[lower + half] = a - b
 
-    return register_stages
+    return unrolled(register_stage, stop, first)
 
 
 @cache

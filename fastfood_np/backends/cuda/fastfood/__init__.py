@@ -43,7 +43,20 @@ def fastfood_backward(
     dS: Any,
     dG: Any,
     dB: Any,
+    partial: Any = None,
 ) -> None:
-    """Fill dx (unless it is None), dS, dG and dB; see `reference.fastfood_backward`."""
-    run = backward.fused if fits(S.shape[1], x.dtype.itemsize) else by_factors.backward
-    run(x, dy, S, G, B, perm, scale, keep, keep_scale, dx, dS, dG, dB)
+    """Fill dx (unless it is None), dS, dG and dB; see `reference.fastfood_backward`.
+
+    `partial` is scratch memory of `fastfood_scratch` numbers; without it some is allocated, for
+    which the GPU has to wait now and then.
+    """
+    arguments = (x, dy, S, G, B, perm, scale, keep, keep_scale, dx, dS, dG, dB)
+    if fits(S.shape[1], x.dtype.itemsize):
+        backward.fused(*arguments, partial)
+    else:
+        by_factors.backward(*arguments)
+
+
+def fastfood_scratch(m: int, shape: tuple[int, int], dtype: Any) -> int:
+    """Return the size of `partial` for m rows and S of this shape."""
+    return backward.scratch_size(m, shape, dtype) if fits(shape[1], dtype.itemsize) else 0

@@ -47,22 +47,27 @@ def reads_x_twice(dtype: Any, dropout: bool) -> bool:
 
 
 @cache
-def make_load_dy(plan: Plan, dtype: Any) -> Any:
-    """Return a function that reads c dy into the last layout, zero where there is none."""
+def make_turn(plan: Plan, dtype: Any) -> Any:
+    """Return a function for where forward ends and backward starts, in the last layout.
+
+    It takes h_S to its gradient, ``S c dy``, zero where there is no y, and adds ``h_S c dy`` to dS.
+    """
     count = plan.schedule.registers
     row_of, column_of = make_row(plan, plan.schedule.last), make_column(plan, plan.schedule.last)
-    zero = index_type(0)
+    zero, nothing = index_type(0), dtype(0)
 
     @device_function
-    def load_dy(values, dy, start, group, thread, m, n_out, scale):
+    def turn(values, dS, dy, S, start, group, thread, m, n_out, scale):
         row, out = row_of(group, 0, thread, 0), start + column_of(thread, 0)
         source = row * n_out + out
         for i in range(count):
             further, across = row_of(zero, 0, zero, i), column_of(zero, i)
             inside = row + further < m and out + across < n_out
-            values[i] = scale * dy[source + (further * n_out + across)] if inside else dtype(0)
+            gradient = scale * dy[source + (further * n_out + across)] if inside else nothing
+            dS[i] += gradient * values[i]
+            values[i] = S[out + across] * gradient
 
-    return load_dy
+    return turn
 
 
 @cache
@@ -98,12 +103,12 @@ def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
     schedule = plan.schedule
     count, size = schedule.registers, index_type(schedule.size)
     shared_size = schedule.shared_size(np.dtype(dtype).itemsize)
-    load, load_dy = make_load(plan, dtype), make_load_dy(plan, dtype)
+    load, turn = make_load(plan, dtype), make_turn(plan, dtype)
     transform = make_transform(schedule, dtype)
     back = make_transform(schedule.reversed(), dtype)
     permute, unpermute = make_permute(plan, dtype, dropout), make_unpermute(plan, dtype, dropout)
     first, last = make_index(schedule, schedule.first), make_index(schedule, schedule.last)
-    scale_first, scale_last = make_scale(plan, schedule.first), make_scale(plan, schedule.last)
+    scale_first = make_scale(plan, schedule.first)
     row_of, column_of = make_row(plan, schedule.first), make_column(plan, schedule.first)
     zero, log_d, sums = index_type(0), index_type(plan.log_d), index_type(SUMS)
     reload = reads_x_twice(dtype, dropout)
@@ -141,7 +146,6 @@ def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
         inputs = cuda.local.array(count, dtype)
         values = cuda.local.array(count, dtype)
         h_G = cuda.local.array(count, dtype)
-        dh = cuda.local.array(count, dtype)
         dS = cuda.local.array(count, dtype)
         dG = cuda.local.array(count, dtype)
         dB = cuda.local.array(count, dtype)
@@ -165,26 +169,24 @@ def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
                 scale_first(values, G, start, values, thread)
                 transform(values, shared, thread)  # h_S
 
-                load_dy(dh, dy, start, group, thread, m, n_out, scale)
-                add_products(dS, dh, values)
-                scale_last(dh, S, start, dh, thread)
-                back(dh, shared, thread)
-                add_products(dG, dh, h_G)
-                scale_first(dh, G, start, dh, thread)
-                unpermute(dh, shared, perm, start, kept, keep_scale, thread)
-                back(dh, shared, thread)
+                turn(values, dS, dy, S, start, group, thread, m, n_out, scale)
+                back(values, shared, thread)
+                add_products(dG, values, h_G)
+                scale_first(values, G, start, values, thread)
+                unpermute(values, shared, perm, start, kept, keep_scale, thread)
+                back(values, shared, thread)
                 if reload:
                     load(inputs, x, group, thread, m, d_in)
-                add_products(dB, dh, inputs)
+                add_products(dB, values, inputs)
                 if need_dx:
-                    scale_first(dh, B, start, dh, thread)
-                    store_dx(dh, dx, block, group, thread, m, d_in)
+                    scale_first(values, B, start, values, thread)
+                    store_dx(values, dx, block, group, thread, m, d_in)
             sums_start = (chunk * blocks + index_type(block)) * sums * size
             store_last(dS, partial, sums_start, thread)
             store_first(dG, partial, sums_start + size, thread)
             store_first(dB, partial, sums_start + size + size, thread)
 
-    decorate = kernel(schedule.threads, max(1, THREADS_AT_ONCE[dtype] // schedule.threads))
+    decorate = kernel(schedule.threads, THREADS_AT_ONCE[dtype])
     if dropout:
 
         @decorate
@@ -258,12 +260,11 @@ def launches(
     """Return the launches for x of this shape: the gradients, and the sums over chunks."""
     dtype, (m, d_in) = np.dtype(dtype), shape
     plan = backward_plan(d_pad.bit_length() - 1, dtype.itemsize)
-    chunks = min(plan.groups(m), CHUNK_THREADS // plan.schedule.threads)
-    inputs, partial = m * d_in * dtype.itemsize, chunks * blocks * SUMS * plan.schedule.size
+    inputs, partial = m * d_in * dtype.itemsize, scratch_size(m, (blocks, d_pad), dtype)
     again = (blocks - 1) * inputs * need_dx  # dx of stacked blocks is added up in memory
     gradients = Launch(
         make_kernel(plan, dtype.type, dropout, need_dx),
-        grid=chunks,
+        grid=chunks(plan, m),
         threads=plan.schedule.threads,
         read_bytes=(1 + reads_x_twice(dtype.type, dropout)) * blocks * inputs + again
         + m * n_out * dtype.itemsize + dropout * m * blocks * d_pad,
@@ -277,6 +278,18 @@ def launches(
         written_bytes=SUMS * blocks * d_pad * dtype.itemsize,
     )
     return gradients, sums
+
+
+def scratch_size(m: int, shape: tuple[int, int], dtype: Any) -> int:
+    """Return how many numbers the sums of all thread blocks are, for m rows and S of this shape."""
+    blocks, d_pad = shape
+    plan = backward_plan(d_pad.bit_length() - 1, np.dtype(dtype).itemsize)
+    return chunks(plan, m) * blocks * SUMS * plan.schedule.size
+
+
+def chunks(plan: Plan, m: int) -> int:
+    """Return how many thread blocks share out m rows."""
+    return min(plan.groups(m), CHUNK_THREADS // plan.schedule.threads)
 
 
 def fused(
@@ -293,6 +306,7 @@ def fused(
     dS: Any,
     dG: Any,
     dB: Any,
+    partial: Any,
 ) -> None:
     """Fill dx (unless it is None), dS, dG and dB; see `reference.fastfood_backward`."""
     (blocks, d_pad), m, real = S.shape, x.shape[0], x.dtype.type
@@ -300,7 +314,8 @@ def fused(
         tuple(x.shape), dy.shape[1], blocks, d_pad, x.dtype, keep is not None, dx is not None
     )
     plan = backward_plan(d_pad.bit_length() - 1, x.dtype.itemsize)
-    partial = empty((gradients.grid * blocks * SUMS * plan.schedule.size,), x.dtype, x.stream)
+    if partial is None:
+        partial = empty((scratch_size(m, (blocks, d_pad), x.dtype),), x.dtype, x.stream)
     arrays = [flat(array) for array in (x, dy, S, G, B, perm)]
     arrays += [] if keep is None else [flat(keep)]
     arrays += [flat(x if dx is None else dx), partial]

@@ -74,7 +74,7 @@ def make_kernel(plan: Plan, dtype: Any, nonlinearity: str, dropout: bool, stacke
 
     wide = stacked or plan.rows_in_tile > 1 or nonlinearity in ANGLES
     at_once = THREADS_AT_ONCE // 2 if wide else THREADS_AT_ONCE
-    decorate = kernel(schedule.threads, max(1, at_once // schedule.threads))
+    decorate = kernel(schedule.threads, at_once)
     if dropout or nonlinearity == "cos":
 
         @decorate
