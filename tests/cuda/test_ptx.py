@@ -15,7 +15,7 @@ import pytest
 from cuda_code import compiled, missing
 from numba import types
 
-from fastfood_np.backends.cuda import hadamard
+from fastfood_np.backends.cuda import factors, hadamard
 from fastfood_np.backends.cuda.fastfood import backward, forward
 from fastfood_np.backends.cuda.fastfood.plan import backward_plan, forward_plan
 from fastfood_np.backends.cuda.limits import GPU_SHARED_BYTES
@@ -51,25 +51,25 @@ class Case:
 # for the four capabilities (numba-cuda 0.30.4, CUDA 13.0). Where float64 changes its layout by
 # halves, 10.0 takes 168 registers, the others 98.
 HADAMARD_BUDGETS = {
-    "float16 contiguous": (56, 0),
+    "float16 contiguous": (32, 0),
     "float16 contiguous ragged": (64, 0),
-    "float16 contiguous exchange": (56, 17 * 1024),
+    "float16 contiguous exchange": (32, 17 * 1024),
     "float16 contiguous exchange by halves": (88, 33 * 1024),
-    "float32 contiguous": (56, 0),
+    "float32 contiguous": (32, 0),
     "float32 contiguous ragged": (64, 0),
-    "float32 contiguous exchange": (56, 33 * 1024),
+    "float32 contiguous exchange": (32, 33 * 1024),
     "float32 contiguous exchange ragged": (56, 33 * 1024),
     "float32 contiguous exchange by halves": (80, 33 * 1024),
-    "float32 strided": (40, 0),
-    "float32 strided exchange": (48, 33 * 1024),
+    "float32 strided": (32, 0),
+    "float32 strided exchange": (32, 33 * 1024),
     "float64 contiguous": (80, 0),
     "float64 contiguous ragged": (96, 0),
     "float64 contiguous exchange": (80, 34 * 1024),
     "float64 contiguous exchange ragged": (80, 34 * 1024),
-    "float64 contiguous exchange by halves": (168, 34 * 1024),
+    "float64 contiguous exchange by halves": (112, 34 * 1024),
     "float64 strided": (48, 0),
     "float64 strided exchange": (72, 34 * 1024),
-    "float64 strided exchange by halves": (168, 34 * 1024),
+    "float64 strided exchange by halves": (112, 34 * 1024),
 }
 
 
@@ -128,7 +128,7 @@ def fused(
     return Case(
         name,
         lambda: forward.make_kernel(plan, real, f, dropout, stacked),
-        (*[array] * 4, types.int64[::1], *extra, array, *[size] * 4, *factors),
+        (*[array] * 4, types.int32[::1], *extra, array, *[size] * 4, *factors),
         registers,
         33 * 1024 if real is np.float32 else 34 * 1024,
         # x, mask and phase for each number; B, Pi, G and S for each column (of short rows, once).
@@ -158,7 +158,7 @@ def gradients(
     return Case(
         f"backward {number}{' dropout' * dropout}{' dx' * need_dx} 2^{log_d}",
         lambda: backward.make_kernel(plan, real, dropout, need_dx),
-        (*[array] * 5, types.int64[::1], *keep, array, array, *[types.uint64] * 5, *factors),
+        (*[array] * 5, types.int32[::1], *keep, array, array, *[types.uint64] * 5, *factors),
         registers,
         33 * 1024 if real is np.float32 else 34 * 1024,
         {},
@@ -180,23 +180,32 @@ def sums(real: Any, registers: int) -> Case:
     )
 
 
+def factor(kernel: Any, signature: tuple[Any, ...]) -> Case:
+    """The case of one factor of Fastfood by itself."""
+    shared = 1024 if kernel.py_func.__name__ == "diagonal_backward" else 0
+    return Case(
+        f"factor {kernel.py_func.__name__}", lambda: kernel, signature, 40, shared, {"st.global": 1}
+    )
+
+
+ARRAY, SIZES, FACTORS = types.float32[::1], (types.uint64,) * 3, (types.float32,) * 2
 HALF, SINGLE, DOUBLE = np.float16, np.float32, np.float64
 CASES = [
     # The only pass, or the first of two; then with ragged ends; then the second pass.
     *(transform(HALF, log_d) for log_d in (3, 12)),
-    transform(HALF, 14, everywhere=True, spills=[(10, 0)]),
+    transform(HALF, 14, everywhere=True),
     *(transform(SINGLE, log_d) for log_d in (0, 3, 5, 9, 10, 13)),
     transform(SINGLE, 12, everywhere=True),
-    transform(SINGLE, 14, everywhere=True, spills=[(10, 0)]),
+    transform(SINGLE, 14, everywhere=True),
     *(transform(DOUBLE, log_d) for log_d in (0, 3, 5, 9, 10)),
     transform(DOUBLE, 12, everywhere=True),
-    transform(DOUBLE, 13, everywhere=True, spills=[(10, 0)]),
+    transform(DOUBLE, 13, everywhere=True),
     transform(HALF, 9, ragged=True),
     *(transform(SINGLE, log_d, ragged=True, everywhere=log_d == 9) for log_d in (9, 11)),
     *(transform(DOUBLE, log_d, ragged=True, everywhere=log_d == 9) for log_d in (9, 11)),
     *(transform(SINGLE, log_d, 1, everywhere=log_d == 24) for log_d in (15, 17, 18, 22, 24)),
     *(transform(DOUBLE, log_d, 1) for log_d in (14, 16, 20, 22)),
-    transform(DOUBLE, 24, 1, everywhere=True, spills=[(10, 0)]),
+    transform(DOUBLE, 24, 1, everywhere=True),
     # Here the compiler was told how many registers there are.
     fused(SINGLE, 4, 64),
     fused(SINGLE, 9, 112),
@@ -209,12 +218,26 @@ CASES = [
     fused(DOUBLE, 12, 64),
     fused(DOUBLE, 12, 128, "cos", stacked=True, spills=[MAIN]),
     gradients(SINGLE, 9, 128),
-    gradients(SINGLE, 12, 128, everywhere=True, spills=OTHERS),
+    gradients(SINGLE, 12, 128, everywhere=True, spills=OTHERS[:2]),
     gradients(SINGLE, 12, 128, need_dx=False),
     gradients(SINGLE, 12, 128, dropout=True),
     gradients(DOUBLE, 12, 255),
     sums(SINGLE, 40),
     sums(DOUBLE, 40),
+]
+CASES += [
+    factor(kernel, signature)
+    for kernel, signature in (
+        (factors._spread, (ARRAY, types.float32, ARRAY, *SIZES[:3])),
+        (factors._spread_backward, (ARRAY, ARRAY, *SIZES[:3])),
+        (factors.make_join("none", SINGLE), (ARRAY, ARRAY, ARRAY, *FACTORS, *SIZES[:3])),
+        (factors._join_backward, (ARRAY, types.float32, ARRAY, *SIZES[:2])),
+        (factors._diagonal, (ARRAY, ARRAY, ARRAY)),
+        (factors.make_diagonal_backward(SINGLE), (ARRAY, ARRAY, ARRAY, SIZES[0])),
+        (factors._permute, (ARRAY, types.int32[::1], ARRAY, SIZES[0])),
+        (factors._permute_backward, (ARRAY, types.int32[::1], ARRAY, SIZES[0])),
+        (factors._drop, (ARRAY, types.boolean[::1], types.float32)),
+    )
 ]
 # What differs from these in a constant, or in how often a loop is gone through.
 MORE_CASES = [
@@ -265,8 +288,9 @@ def test_numbers_stay_in_registers(case, code, capability):
 
 
 @every_case
-def test_registers_and_shared_memory_keep_to_the_budget(case, code):
-    assert code.registers <= case.registers
+def test_registers_and_shared_memory_keep_to_the_budget(case, code, capability):
+    # Of 7.5 a multiprocessor runs half as many threads at once: the compiler uses what that leaves.
+    assert code.registers <= (case.registers if capability > (7, 5) else max(case.registers, 64))
     assert code.shared <= min(case.shared, SHARED_LIMIT)
 
 

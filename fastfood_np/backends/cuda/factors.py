@@ -29,7 +29,7 @@ def _run(compiled: Any, like: Any, size: int, *arguments: Any) -> None:
 @kernel(THREADS)
 def _spread(x, scale, h, d_in, d, width):
     i = index_type(cuda.grid(1))
-    if i < h.size:
+    if i < index_type(h.size):
         row, column = i // width, i % d
         h[i] = scale * x[row * d_in + column] if column < d_in else h.dtype.type(0)
 
@@ -37,7 +37,7 @@ def _spread(x, scale, h, d_in, d, width):
 @kernel(THREADS)
 def _spread_backward(dh, dx, d_in, d, blocks):
     i = index_type(cuda.grid(1))
-    if i < dx.size:
+    if i < index_type(dx.size):
         row, column = i // d_in, i % d_in
         total = dh[row * blocks * d + column]
         for block in range(1, blocks):
@@ -48,7 +48,7 @@ def _spread_backward(dh, dx, d_in, d, blocks):
 @kernel(THREADS)
 def _join_backward(dy, scale, dh, n_out, width):
     i = index_type(cuda.grid(1))
-    if i < dh.size:
+    if i < index_type(dh.size):
         row, out = i // width, i % width
         dh[i] = scale * dy[row * n_out + out] if out < n_out else dh.dtype.type(0)
 
@@ -56,14 +56,14 @@ def _join_backward(dy, scale, dh, n_out, width):
 @kernel(THREADS)
 def _diagonal(x, D, y):
     i = index_type(cuda.grid(1))
-    if i < y.size:
+    if i < index_type(y.size):
         y[i] = D[i % index_type(D.size)] * x[i]
 
 
 @kernel(THREADS)
 def _permute(x, perm, y, d):
     i = index_type(cuda.grid(1))
-    if i < y.size:
+    if i < index_type(y.size):
         column = i % index_type(perm.size)
         y[i] = x[i - column % d + index_type(perm[column])]
 
@@ -71,7 +71,7 @@ def _permute(x, perm, y, d):
 @kernel(THREADS)
 def _permute_backward(dy, perm, dx, d):
     i = index_type(cuda.grid(1))
-    if i < dy.size:
+    if i < index_type(dy.size):
         column = i % index_type(perm.size)
         dx[i - column % d + index_type(perm[column])] = dy[i]
 
@@ -79,7 +79,7 @@ def _permute_backward(dy, perm, dx, d):
 @kernel(THREADS)
 def _drop(h, keep, keep_scale):
     i = index_type(cuda.grid(1))
-    if i < h.size:
+    if i < index_type(h.size):
         h[i] *= keep_scale if keep[i] else h.dtype.type(0)
 
 
@@ -97,13 +97,13 @@ def make_diagonal_backward(dtype: Any) -> Any:
         lane, warp = cuda.threadIdx.x % WARP, cuda.threadIdx.x // WARP
         column = index_type(cuda.blockIdx.x * WARP + lane)
         total = dtype(0)
-        if column < dD.size:
+        if column < index_type(dD.size):
             for row in range(warp, m, warps):
                 at = index_type(row) * index_type(dD.size) + column
                 total += dy[at] * x[at]
         shared[warp * WARP + lane] = total
         cuda.syncthreads()
-        if warp == 0 and column < dD.size:
+        if warp == 0 and column < index_type(dD.size):
             total = dtype(0)
             for share in range(warps):
                 total += shared[share * WARP + lane]

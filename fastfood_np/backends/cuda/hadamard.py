@@ -118,7 +118,8 @@ def make_kernel(plan: Pass, storage: Any, compute: Any, ragged: bool) -> Any:
     beside = index_type(plan.log_stride - plan.log_run)  # log2 of the tiles in a stretch
     beside_low, zero = index_type((1 << (plan.log_stride - plan.log_run)) - 1), index_type(0)
 
-    at_once = THREADS_AT_ONCE if schedule.rounds == 1 and compute is np.float32 else None
+    usual = compute is np.float32 and schedule.rounds == 1 and not ragged
+    at_once = THREADS_AT_ONCE if usual else None
 
     @kernel(schedule.threads, at_once)
     def hadamard(x, y, scale, total):
