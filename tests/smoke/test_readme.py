@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numba
@@ -28,6 +31,14 @@ def test_the_features_snippet_prints_about_what_it_says(capsys) -> None:
     score, error = map(float, capsys.readouterr().out.split())
     said_score, said_error = map(float, re.findall(r"  # (0\.\d+)", SNIPPETS[1]))
     assert abs(score - said_score) < 0.005 and abs(error - said_error) < 0.05
+
+
+def test_the_snippet_for_gpus_runs_in_the_simulator() -> None:
+    pytest.importorskip("numba_cuda", reason='the extra "cuda-test" is not installed')
+    environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}
+    command = [sys.executable, "-W", "error", "-c", SNIPPETS[2]]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert answer.stdout.split() == ["FakeCUDAArray", "(3,", "8)"], answer.stderr
 
 
 def test_its_pictures_and_documents_exist() -> None:
