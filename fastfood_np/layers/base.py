@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 
 from fastfood_np import backends
-from fastfood_np.layers.cache import Cache, open_cache
+from fastfood_np.layers.cache import Cache, check_memory, open_cache
 from fastfood_np.transforms.on_device import check_device_array
 from fastfood_np.validation import Array, check_batch, check_cache, check_float_dtype, check_rng
 
@@ -106,7 +106,7 @@ class Layer:
                     "rng must be given: with train=True this layer draws a dropout mask"
                 )
             masks_from = check_rng(rng)
-        cache = open_cache(cache)
+        cache = open_cache(cache, self.on_device)
         y = self._forward(x, cache, masks_from)
         cache["y_shape"], cache["y_dtype"] = y.shape, y.dtype
         return y, cache
@@ -124,6 +124,7 @@ class Layer:
             False where dE/dx is not wanted (the first layer in training): dx is then None.
         """
         check_cache(cache)
+        check_memory(cache, self.on_device)
         dy = self._place(dy, "dy")
         check_batch(dy, "dy", cache["y_dtype"], cache["y_shape"][1:])
         if dy.shape != cache["y_shape"]:

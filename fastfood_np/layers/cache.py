@@ -10,12 +10,28 @@ from fastfood_np.validation import Array
 Cache = dict[str, Any]
 
 
-def open_cache(cache: Cache | None) -> Cache:
-    """Return a cache that owns buffers if the caller gave one, else one that owns none."""
-    if cache is None:
-        return {}
-    cache.setdefault("buffers", {})
+def open_cache(cache: Cache | None, on_device: bool = False) -> Cache:
+    """Return a cache that owns buffers if the caller gave one, else one that owns none.
+
+    Where it is for arrays in the memory of a GPU, it says so.
+    """
+    if cache is not None:
+        check_memory(cache, on_device)
+        cache.setdefault("buffers", {})
+    else:
+        cache = {}
+    if on_device:
+        cache["on_device"] = True
     return cache
+
+
+def check_memory(cache: Cache, on_device: bool) -> None:
+    """Raise if a cache has been filled with arrays in other memory."""
+    if cache and cache.get("on_device", False) is not on_device:
+        here, there = ("device", "host") if on_device else ("host", "device")
+        raise ValueError(
+            f"cache must be of a layer in {here} memory, got one with arrays in {there} memory"
+        )
 
 
 def buffer(

@@ -28,6 +28,7 @@ from fastfood_np.layers.dropout import draw_mask, mask_scale
 from fastfood_np.layers.hadamard import Hadamard
 from fastfood_np.layers.permutation import Permutation
 from fastfood_np.transforms.factors import draw_fastfood
+from fastfood_np.transforms.on_device import check_length
 from fastfood_np.validation import (
     Array,
     check_bool,
@@ -121,6 +122,11 @@ class Fastfood(Layer):
     def perm(self) -> Array:
         """The permutation Pi of each block, shape (blocks, d_pad)."""
         return self.constants["perm"]
+
+    def check_input(self, x: Array) -> None:
+        super().check_input(x)
+        if self.on_device:
+            check_length(self.perm.shape[1], "d_pad, d_in padded,", self.dtype)
 
     def _forward(self, x: Array, cache: Cache, rng: np.random.Generator | None) -> Array:
         cache["x"] = x = contiguous(x)

@@ -10,6 +10,7 @@ import numpy as np
 from fastfood_np import backends
 from fastfood_np.layers.base import Gradients, Layer, contiguous
 from fastfood_np.layers.cache import Cache, buffer
+from fastfood_np.transforms.on_device import check_length
 from fastfood_np.validation import Array, check_power_of_two
 
 
@@ -31,7 +32,10 @@ class Hadamard(Layer):
         super().check_input(x)
         if x.ndim < 2:
             raise ValueError(f"x must have shape (m, ..., d), got {x.shape}")
-        check_power_of_two(x.shape[x.ndim - 1], "the last axis of x")
+        d = x.shape[x.ndim - 1]
+        check_power_of_two(d, "the last axis of x")
+        if self.on_device:
+            check_length(d, "the last axis of x", x.dtype)
 
     def _forward(self, x: Array, cache: Cache, rng: np.random.Generator | None) -> Array:
         return self._transform(x, buffer(cache, "y", x.shape, x.dtype, x))

@@ -181,6 +181,8 @@ def _check_phase(phase: Any, n_out: int, dtype: np.dtype[Any]) -> npt.NDArray[An
     """Return the phase, if there is one, as an array of `dtype`."""
     if phase is None:
         return None
+    if backends.on_device(phase):
+        raise TypeError("phase must be a NumPy array as x is, got one in device memory")
     angles = np.asarray(phase)
     if angles.dtype.kind not in "biuf":
         raise TypeError(f"phase must hold real numbers, got {angles.dtype}")

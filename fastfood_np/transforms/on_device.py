@@ -58,7 +58,7 @@ def fwht(x: Any, norm: str, axis: int, ordering: str, out: Any, workers: Any, ba
     if axis not in (-1, source.ndim - 1):
         raise ValueError(f"axis must be the last one in device memory, got {axis}")
     d = source.shape[source.ndim - 1]
-    check_length(d, "length of x along its last axis", source.dtype)
+    check_length(d, "the length of x along its last axis", source.dtype)
     out, target = _output(out, x, source, tuple(source.shape))
     if backends.select_cuda().arrays.overlap(source, target):
         raise ValueError("out must be x itself or not overlap it, got one that overlaps it")
@@ -97,8 +97,8 @@ def fastfood_transform(
         raise ValueError(f"factors must have one shape (blocks, d_pad), got {sorted(shapes)}")
     d_pad = S.shape[1]
     check_length(d_pad, "d_pad of the factors", source.dtype)
-    *batch, d_in = source.shape
-    if not source.ndim or not 1 <= d_in <= d_pad:
+    *batch, d_in = source.shape or (0,)
+    if not 1 <= d_in <= d_pad:
         raise ValueError(
             f"x must have shape (..., d_in) with d_in <= {d_pad}, got {tuple(source.shape)}"
         )
@@ -137,9 +137,7 @@ def _output(out: Any, x: Any, source: Any, shape: tuple[int, ...]) -> tuple[Any,
 def check_length(d: int, name: str, dtype: Any) -> None:
     """Raise unless rows of d numbers can be transformed in device memory."""
     if d < 1 or d & (d - 1):
-        raise ValueError(f"the {name} must be a power of two, got {d}; nothing is padded here")
+        raise ValueError(f"{name} must be a power of two, got {d}; nothing is padded here")
     longest = backends.select_cuda().max_length(dtype)
     if d > longest:
-        raise ValueError(
-            f"the {name} must be at most {longest} for {dtype} in device memory, got {d}"
-        )
+        raise ValueError(f"{name} must be at most {longest} for {dtype} in device memory, got {d}")

@@ -251,7 +251,6 @@ CALLS = [
         lambda has: has.transform(has.host, has.host_factors, nonlinearity="cos", phase=has.phase),
         TypeError,
         r"phase must .*device memory",
-        "it is copied to the host unasked",
     ),
     *(
         (
@@ -283,28 +282,24 @@ CALLS = [
         lambda has: has.layer.backward(has.out, has.host_layer.forward(has.host)[1]),
         ValueError,
         WRONG_CACHE,
-        "the cpu backend gets arrays in device memory",
     ),
     (
         "device layer's cache on the host",
         lambda has: has.host_layer.backward(has.out.copy_to_host(), has.layer.forward(has.x)[1]),
         ValueError,
         WRONG_CACHE,
-        "the cuda backend gets arrays in host memory",
     ),
     (
         "host layer's buffers on the device",
         lambda has: has.layer.forward(has.x, cache=has.host_layer.forward(has.host, cache={})[1]),
         ValueError,
         WRONG_CACHE,
-        "the cuda backend gets arrays in host memory, and y is one",
     ),
     (
         "device layer's buffers on the host",
         lambda has: has.host_layer.forward(has.host, cache=has.layer.forward(has.x, cache={})[1]),
         ValueError,
         WRONG_CACHE,
-        "the cpu backend gets arrays in device memory",
     ),
     # ------------------------------------------------------------------------- on another GPU
     *(
@@ -405,7 +400,6 @@ CALLS = [
         lambda has: Hadamard().to_device()(never_filled(np.float32, 1, 2**25)),
         ValueError,
         r"x must be at most \d+ for float32 .*, got 33554432",
-        "the message names 2^25 numbers, not x nor what is allowed",
     ),
     ("a number", lambda has: fwht(cuda.to_device(np.array(1.0))), ValueError, r"x .*one axis, got"),
     (
@@ -413,7 +407,6 @@ CALLS = [
         lambda has: has.transform(cuda.to_device(np.array(1.0, np.float32))),
         ValueError,
         r"x must have shape \(\.\.\., d_in\) with d_in <= 8, got \(\)",
-        "its shape is taken apart before it is checked",
     ),
     (
         "columns of the transform",

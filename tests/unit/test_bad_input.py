@@ -591,7 +591,7 @@ COMMANDS: list[tuple[str, Callable[[Place], Any], tuple[str, ...], str]] = [
         "unknown benchmark",
         nothing,
         ("bench", "--only", "fwht,circulant"),
-        r"--only: must be some of fwht, fastfood, lenet, kernel_approximation, "
+        r"--only: must be some of fwht, fastfood, lenet, kernel_approximation, gpu, "
         r"separated by commas, got 'fwht,circulant'",
     ),
     ("no benchmark", nothing, ("bench", "--only", ""), r"argument --only: must be some of fwht"),

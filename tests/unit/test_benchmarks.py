@@ -50,6 +50,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "harness.py").touch()
     for name in REPORTS:
         write_script(folder, name)
+    (folder / "bench_gpu.py").write_text('print("no GPU here")')
     monkeypatch.setattr(benchmarks, "scripts_folder", lambda: folder)
     return folder
 
@@ -74,7 +75,7 @@ def test_all_run_and_are_drawn(
     assert errors == "" and printed.count("measured") == 4
     positions = [
         printed.index(word)
-        for word in ("fwht", "fastfood", "lenet", "kernel_approximation", "Figures")
+        for word in ("fwht", "fastfood", "lenet", "kernel_approximation", "no GPU here", "Figures")
     ]
     assert positions == sorted(positions)
     assert f"are in {out}.\n" in printed
