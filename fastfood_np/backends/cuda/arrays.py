@@ -8,6 +8,7 @@ array and before what reads the result.
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,13 @@ def as_numba(x: Any, name: str) -> Any:
         )
     view = cuda.as_cuda_array(x, sync=False)
     handle = _current_stream(x)
-    return view.bind(cuda.external_stream(handle)) if handle else view
+    return view.bind(_stream(handle)) if handle else view
+
+
+@cache
+def _stream(handle: int) -> Any:
+    """Return Numba's face of a stream, one for all its uses: launches are configured by it."""
+    return cuda.external_stream(handle)
 
 
 def _current_stream(x: Any) -> int:

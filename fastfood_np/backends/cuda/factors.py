@@ -13,7 +13,7 @@ from fastfood_np.backends.cuda.fastfood.rows import flat
 from fastfood_np.backends.cuda.launch import start
 from fastfood_np.backends.cuda.limits import MAX_THREADS
 from fastfood_np.backends.cuda.nonlinearities import make_finish
-from fastfood_np.backends.cuda.numba_cuda import cuda, kernel
+from fastfood_np.backends.cuda.numba_cuda import cuda, device_function, kernel
 from fastfood_np.backends.cuda.stages import index_type
 
 THREADS = min(256, MAX_THREADS)
@@ -26,9 +26,15 @@ def _run(compiled: Any, like: Any, size: int, *arguments: Any) -> None:
         start(compiled, -(-size // THREADS), THREADS, like.stream, *arguments)
 
 
+@device_function
+def number_of_thread():
+    """Return the number of the calling thread in its grid, in 64 bits."""
+    return index_type(cuda.blockIdx.x) * index_type(THREADS) + index_type(cuda.threadIdx.x)
+
+
 @kernel(THREADS)
 def _spread(x, scale, h, d_in, d, width):
-    i = index_type(cuda.grid(1))
+    i = number_of_thread()
     if i < index_type(h.size):
         row, column = i // width, i % d
         h[i] = scale * x[row * d_in + column] if column < d_in else h.dtype.type(0)
@@ -36,7 +42,7 @@ def _spread(x, scale, h, d_in, d, width):
 
 @kernel(THREADS)
 def _spread_backward(dh, dx, d_in, d, blocks):
-    i = index_type(cuda.grid(1))
+    i = number_of_thread()
     if i < index_type(dx.size):
         row, column = i // d_in, i % d_in
         total = dh[row * blocks * d + column]
@@ -47,7 +53,7 @@ def _spread_backward(dh, dx, d_in, d, blocks):
 
 @kernel(THREADS)
 def _join_backward(dy, scale, dh, n_out, width):
-    i = index_type(cuda.grid(1))
+    i = number_of_thread()
     if i < index_type(dh.size):
         row, out = i // width, i % width
         dh[i] = scale * dy[row * n_out + out] if out < n_out else dh.dtype.type(0)
@@ -55,14 +61,14 @@ def _join_backward(dy, scale, dh, n_out, width):
 
 @kernel(THREADS)
 def _diagonal(x, D, y):
-    i = index_type(cuda.grid(1))
+    i = number_of_thread()
     if i < index_type(y.size):
         y[i] = D[i % index_type(D.size)] * x[i]
 
 
 @kernel(THREADS)
 def _permute(x, perm, y, d):
-    i = index_type(cuda.grid(1))
+    i = number_of_thread()
     if i < index_type(y.size):
         column = i % index_type(perm.size)
         y[i] = x[i - column % d + index_type(perm[column])]
@@ -70,7 +76,7 @@ def _permute(x, perm, y, d):
 
 @kernel(THREADS)
 def _permute_backward(dy, perm, dx, d):
-    i = index_type(cuda.grid(1))
+    i = number_of_thread()
     if i < index_type(dy.size):
         column = i % index_type(perm.size)
         dx[i - column % d + index_type(perm[column])] = dy[i]
@@ -78,7 +84,7 @@ def _permute_backward(dy, perm, dx, d):
 
 @kernel(THREADS)
 def _drop(h, keep, keep_scale):
-    i = index_type(cuda.grid(1))
+    i = number_of_thread()
     if i < index_type(h.size):
         h[i] *= keep_scale if keep[i] else h.dtype.type(0)
 
@@ -95,7 +101,7 @@ def make_diagonal_backward(dtype: Any) -> Any:
     def diagonal_backward(x, dy, dD, m):
         shared = cuda.shared.array(THREADS, dtype)
         lane, warp = cuda.threadIdx.x % WARP, cuda.threadIdx.x // WARP
-        column = index_type(cuda.blockIdx.x * WARP + lane)
+        column = index_type(cuda.blockIdx.x) * index_type(WARP) + index_type(lane)
         total = dtype(0)
         if column < index_type(dD.size):
             for row in range(warp, m, warps):
@@ -120,7 +126,7 @@ def make_join(nonlinearity: str, dtype: Any) -> Any:
 
     @kernel(THREADS)
     def join(h, y, phase, scale, amplitude, n_out, width, total):
-        i = index_type(cuda.grid(1))
+        i = number_of_thread()
         if i < total:
             row, out = i // n_out, i % n_out
             v = scale * h[row * width + out]

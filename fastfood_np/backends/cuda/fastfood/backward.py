@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from fastfood_np.backends.cuda.arrays import empty
-from fastfood_np.backends.cuda.fastfood.plan import Plan, backward_plan
+from fastfood_np.backends.cuda.fastfood import by_factors
+from fastfood_np.backends.cuda.fastfood.plan import Plan, backward_plan, fits
 from fastfood_np.backends.cuda.fastfood.rows import (
     flat,
     make_column,
@@ -260,7 +261,7 @@ def launches(
     """Return the launches for x of this shape: the gradients, and the sums over chunks."""
     dtype, (m, d_in) = np.dtype(dtype), shape
     plan = backward_plan(d_pad.bit_length() - 1, dtype.itemsize)
-    inputs, partial = m * d_in * dtype.itemsize, scratch_size(m, (blocks, d_pad), dtype)
+    inputs, partial = m * d_in * dtype.itemsize, fastfood_scratch(m, (blocks, d_pad), dtype)
     again = (blocks - 1) * inputs * need_dx  # dx of stacked blocks is added up in memory
     gradients = Launch(
         make_kernel(plan, dtype.type, dropout, need_dx),
@@ -280,9 +281,11 @@ def launches(
     return gradients, sums
 
 
-def scratch_size(m: int, shape: tuple[int, int], dtype: Any) -> int:
+def fastfood_scratch(m: int, shape: tuple[int, int], dtype: Any) -> int:
     """Return how many numbers the sums of all thread blocks are, for m rows and S of this shape."""
     blocks, d_pad = shape
+    if not fits(d_pad, np.dtype(dtype).itemsize):
+        return 0
     plan = backward_plan(d_pad.bit_length() - 1, np.dtype(dtype).itemsize)
     return chunks(plan, m) * blocks * SUMS * plan.schedule.size
 
@@ -292,7 +295,7 @@ def chunks(plan: Plan, m: int) -> int:
     return min(plan.groups(m), CHUNK_THREADS // plan.schedule.threads)
 
 
-def fused(
+def fastfood_backward(
     x: Any,
     dy: Any,
     S: Any,
@@ -306,16 +309,23 @@ def fused(
     dS: Any,
     dG: Any,
     dB: Any,
-    partial: Any,
+    partial: Any = None,
 ) -> None:
-    """Fill dx (unless it is None), dS, dG and dB; see `reference.fastfood_backward`."""
+    """Fill dx (unless it is None), dS, dG and dB; see `reference.fastfood_backward`.
+
+    `partial` is scratch memory of `fastfood_scratch` numbers; without it some is allocated, for
+    which the GPU has to wait now and then.
+    """
+    if not fits(S.shape[1], x.dtype.itemsize):
+        by_factors.backward(x, dy, S, G, B, perm, scale, keep, keep_scale, dx, dS, dG, dB)
+        return
     (blocks, d_pad), m, real = S.shape, x.shape[0], x.dtype.type
     gradients, sums = launches(
         tuple(x.shape), dy.shape[1], blocks, d_pad, x.dtype, keep is not None, dx is not None
     )
     plan = backward_plan(d_pad.bit_length() - 1, x.dtype.itemsize)
     if partial is None:
-        partial = empty((scratch_size(m, (blocks, d_pad), x.dtype),), x.dtype, x.stream)
+        partial = empty((fastfood_scratch(m, (blocks, d_pad), x.dtype),), x.dtype, x.stream)
     arrays = [flat(array) for array in (x, dy, S, G, B, perm)]
     arrays += [] if keep is None else [flat(keep)]
     arrays += [flat(x if dx is None else dx), partial]

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastfood_np.backends.cuda.fastfood.plan import Plan, forward_plan
+from fastfood_np.backends.cuda.fastfood import by_factors
+from fastfood_np.backends.cuda.fastfood.plan import Plan, fits, forward_plan
 from fastfood_np.backends.cuda.fastfood.rows import (
     flat,
     make_column,
@@ -109,7 +110,7 @@ def launch(x: Any, blocks: int, d_pad: int, nonlinearity: str, dropout: bool, y:
     )
 
 
-def fused(
+def fastfood_forward(
     x: Any,
     S: Any,
     G: Any,
@@ -124,6 +125,13 @@ def fused(
     y: Any,
 ) -> None:
     """Fill y with a function of v = c S H G Pi H B x; see `reference.fastfood_forward`."""
+    if not y.size:
+        return
+    if not fits(S.shape[1], x.dtype.itemsize):
+        by_factors.forward(
+            x, S, G, B, perm, scale, keep, keep_scale, nonlinearity, phase, amplitude, y
+        )
+        return
     blocks, d_pad = S.shape
     planned = launch(x, blocks, d_pad, nonlinearity, keep is not None, y)
     real, count = x.dtype.type, index_type
