@@ -29,7 +29,11 @@ FORMAT, VERSION = "fastfood_np model", 1
 
 
 def save_model(path: str | Path, model: Layer, metadata: dict[str, Any] | None = None) -> None:
-    """Write `model`, and `metadata` (JSON values), to `path`, replacing it in one step."""
+    """Write `model`, and `metadata` (JSON values), to `path`, replacing it in one step.
+
+    A layer in device memory is copied to the host for it.
+    """
+    model = model.to_host() if model.on_device else model
     header = {
         "format": FORMAT,
         "version": VERSION,

@@ -213,6 +213,8 @@ def check_cache(cache: Any) -> None:
 
 def check_points(points: Any, name: str) -> Array:
     """Return a finite 2-D float array (m, d) with m, d >= 1; integers and bool become float64."""
+    if getattr(points, "__cuda_ndarray__", False):
+        raise TypeError(f"{name} must be in host memory, got an array in device memory")
     array = np.asarray(points)
     if array.dtype.kind in "biu":
         array = array.astype(np.float64)

@@ -74,6 +74,16 @@ def empty(shape: tuple[int, ...], dtype: Any, beside: Any = None) -> Any:
     return select_cuda().arrays.empty(shape, dtype, beside.stream)
 
 
+def reshaped(x: Any, shape: tuple[int, ...]) -> Any:
+    """Return a view of a C-contiguous array in another shape, on the same stream."""
+    return x.reshape(shape) if isinstance(x, np.ndarray) else x.reshape(*shape).bind(x.stream)
+
+
+def leading(x: Any, count: int, beside: Any = None) -> Any:
+    """Return the first rows of an array, in device memory on the stream that `beside` is on."""
+    return x[:count] if isinstance(x, np.ndarray) else x[:count].bind(beside.stream)
+
+
 def _module(name: str) -> ModuleType:
     if name not in _imported:
         _imported[name] = importlib.import_module(f"fastfood_np.backends.{name}")

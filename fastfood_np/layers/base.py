@@ -146,7 +146,8 @@ class Layer:
     def _place(self, x: Any, name: str) -> Any:
         """Return x, or Numba's view of it, if it is in the memory that the layer works in."""
         if self.on_device:
-            return check_device_array(x, name, ("float32", "float64"))
+            dtypes = ("float32", "float64") if self.dtype is None else (self.dtype.name,)
+            return check_device_array(x, name, dtypes)
         if not isinstance(x, np.ndarray) and backends.on_device(x):
             raise TypeError(
                 f"{name} must be a NumPy array, got {type(x).__name__}, which is in device memory; "
@@ -176,6 +177,8 @@ class Layer:
                 f"{type(self).__name__} has no kernels for a GPU; "
                 "Diagonal, Fastfood, Hadamard and Permutation have"
             )
+        if self.on_device:
+            return self.to_host().to_device()
         to_device = backends.select_cuda().arrays.to_device
         # Kernels read 32 bits of an index, half as many as NumPy's.
         other = self._with_arrays(

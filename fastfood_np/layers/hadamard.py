@@ -49,5 +49,6 @@ class Hadamard(Layer):
     def _transform(x: Array, out: Array) -> Array:
         *batch, d = out.shape
         rows = (math.prod(batch), d)
-        backends.of(x).fwht(contiguous(x).reshape(rows), out.reshape(rows))
+        reshaped = backends.reshaped
+        backends.of(x).fwht(reshaped(contiguous(x), rows), reshaped(out, rows))
         return out

@@ -25,7 +25,8 @@ class FastfoodFactors(NamedTuple):
     def to_device(self, dtype: Any = np.float32) -> FastfoodFactors:
         """Return a copy in the memory of the GPU, for `fastfood_transform` of arrays there.
 
-        S, G and B are rounded to `dtype`, float32 or float64; indices take 32 bits.
+        S, G and B are rounded to `dtype`, float32 or float64; indices take 32 bits. (In device
+        memory nobody checks that perm holds permutations.)
 
         Raises
         ------

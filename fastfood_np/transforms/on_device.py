@@ -64,7 +64,8 @@ def fwht(x: Any, norm: str, axis: int, ordering: str, out: Any, workers: Any, ba
         raise ValueError("out must be x itself or not overlap it, got one that overlaps it")
     scale = {"backward": 1.0, "ortho": 1.0 / math.sqrt(d), "forward": 1.0 / d}[norm]
     rows = (source.size // d, d)
-    backends.select_cuda().fwht(source.reshape(*rows), target.reshape(*rows), scale)
+    reshaped = backends.reshaped
+    backends.select_cuda().fwht(reshaped(source, rows), reshaped(target, rows), scale)
     return out
 
 
@@ -95,6 +96,8 @@ def fastfood_transform(
     shapes = {tuple(factor.shape) for factor in (S, G, B, perm)}
     if len(shapes) > 1 or S.ndim != 2:
         raise ValueError(f"factors must have one shape (blocks, d_pad), got {sorted(shapes)}")
+    if not S.size:
+        raise ValueError(f"factors must have at least one block, got shape {tuple(S.shape)}")
     d_pad = S.shape[1]
     check_length(d_pad, "d_pad of the factors", source.dtype)
     *batch, d_in = source.shape or (0,)
@@ -117,7 +120,10 @@ def fastfood_transform(
     ):
         raise ValueError("out must not overlap x")
     m = math.prod(batch)
-    rows, results = source.reshape(m, d_in), target.reshape(m, width)
+    rows, results = (
+        backends.reshaped(array, (m, columns))
+        for array, columns in ((source, d_in), (target, width))
+    )
     cuda.fastfood_forward(
         rows, S, G, B, perm, scale, None, 1.0, nonlinearity, angles, amplitude, results
     )

@@ -73,8 +73,6 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return used
 
 
-reshaped = pytest.mark.xfail(strict=True, reason="Numba's reshape forgets the stream of an array")
-
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_the_result_is_an_array_of_the_library_of_x(name: str, streams: list[Any]) -> None:
@@ -87,14 +85,12 @@ def test_the_result_is_an_array_of_the_library_of_x(name: str, streams: list[Any
         np.testing.assert_array_equal(result.memory, fwht(values))
 
 
-@reshaped
 @pytest.mark.parametrize("name", STREAMS)
 def test_fwht_is_put_on_the_stream_of_x(name: str, streams: list[Any]) -> None:
     fwht(foreign(name, np.ones((2, 2, 8))))
     assert streams == [STREAMS[name]]
 
 
-@reshaped
 @pytest.mark.parametrize("name", STREAMS)
 def test_fastfood_is_put_on_the_stream_of_x(name: str, streams: list[Any]) -> None:
     y = fastfood_transform(foreign(name, np.ones((2, 8))), draw_fastfood(8, 8).to_device("f8"))
@@ -119,7 +115,7 @@ def test_out_may_be_of_another_library(streams: list[Any]) -> None:
 
 @pytest.mark.parametrize(
     "form",
-    ["fused", pytest.param("composed", marks=reshaped), pytest.param("by factors", marks=reshaped)],
+    ["fused", pytest.param("composed"), pytest.param("by factors")],
 )
 @pytest.mark.parametrize("name", STREAMS)
 def test_layers_stay_on_the_stream_of_x(
@@ -138,7 +134,6 @@ def test_layers_stay_on_the_stream_of_x(
     np.testing.assert_allclose(y.copy_to_host(), layer(x), rtol=0, atol=1e-4)
 
 
-@pytest.mark.xfail(strict=True, reason="a buffer stays on the stream it was made for")
 def test_buffers_follow_the_stream_of_x(streams: list[Any]) -> None:
     layer = Fastfood(8, 8, rng=0).to_device()
     x, cache = np.ones((2, 8), np.float32), {}

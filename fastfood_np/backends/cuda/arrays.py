@@ -36,17 +36,22 @@ def as_numba(x: Any, name: str) -> Any:
 
     Raises
     ------
+    TypeError
+        It is of another library, in the simulator.
     ValueError
         It lies in the memory of another GPU than the current one.
     """
     if getattr(x, "__cuda_ndarray__", False):
         return x
-    number, current = device_number(x), cuda.get_current_device().id
+    # (The simulator does not number its GPU.)
+    number, current = device_number(x), getattr(cuda.get_current_device(), "id", 0)
     if number is not None and number != current:
         raise ValueError(
             f"{name} must be in the memory of the current GPU {current}, got one on GPU {number}; "
             f"make that one current with numba.cuda.select_device({number})"
         )
+    if not hasattr(cuda, "as_cuda_array"):
+        raise TypeError(f"{name} must be Numba's in the simulator, got {type(x).__name__}")
     view = cuda.as_cuda_array(x, sync=False)
     handle = _current_stream(x)
     return view.bind(_stream(handle)) if handle else view
@@ -90,7 +95,7 @@ def empty(shape: tuple[int, ...], dtype: Any, stream: Any = 0) -> Any:
     check_device()
     try:
         return cuda.device_array(shape, dtype, stream=stream)
-    except MemoryError as error:  # the simulator's
+    except (MemoryError, ValueError) as error:  # the simulator's
         raise _no_memory(shape, dtype) from error
     except cuda.cudadrv.driver.CudaAPIError as error:
         if "OUT_OF_MEMORY" not in str(error):

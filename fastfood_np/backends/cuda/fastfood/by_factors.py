@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastfood_np.backends import reshaped
 from fastfood_np.backends.cuda import factors
 from fastfood_np.backends.cuda.arrays import empty
 from fastfood_np.backends.cuda.hadamard import fwht
 
 
 def _transform(h: Any) -> None:
-    rows = h.reshape(h.shape[0] * h.shape[1], h.shape[2])
+    rows = reshaped(h, (h.shape[0] * h.shape[1], h.shape[2]))
     fwht(rows, rows)
 
 
