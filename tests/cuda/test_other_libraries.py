@@ -73,7 +73,6 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return used
 
 
-
 @pytest.mark.parametrize("name", STREAMS)
 def test_the_result_is_an_array_of_the_library_of_x(name: str, streams: list[Any]) -> None:
     values = np.arange(16, dtype=np.float32).reshape(2, 8)
