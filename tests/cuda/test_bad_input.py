@@ -114,7 +114,7 @@ CALLS = [
         "transform of half precision",
         lambda has: has.transform(has.halves),
         TypeError,
-        r"x must hold float32 in device memory, got float16",
+        r"x must hold float32 or float64 in device memory, got float16",
     ),
     (
         "layer's x of half precision",

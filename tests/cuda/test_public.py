@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 
 from fastfood_np import draw_fastfood, fastfood_transform, fwht, ifwht
 from fastfood_np.backends.cuda.numba_cuda import cuda
+from fastfood_np.kernels import gaussian
 from fastfood_np.layers import Fastfood
+from fastfood_np.model_files import load_model, save_model
 from fastfood_np.transforms import FastfoodFactors
 
 pytestmark = pytest.mark.simulated
@@ -251,3 +254,23 @@ def test_layer_of_rows_that_no_thread_block_holds() -> None:
     truth = run(layer, x, dy)
     for name, value in run(layer.to_device(), x, dy).items():
         assert_close(value, truth[name], factor=1024)
+
+
+def test_a_layer_in_device_memory_is_copied_again() -> None:
+    first = Fastfood(3, 5, rng=0).to_device()
+    second = first.to_device()
+    assert second.on_device and second.params["S"] is not first.params["S"]
+    np.testing.assert_array_equal(*(layer.to_host().params["S"] for layer in (first, second)))
+
+
+def test_a_layer_in_device_memory_is_saved_as_one_on_the_host(tmp_path: Path) -> None:
+    layer = Fastfood(3, 5, rng=0)
+    save_model(tmp_path / "model.npz", layer.to_device())
+    loaded, _ = load_model(tmp_path / "model.npz")
+    x = np.ones((1, 3), np.float32)
+    np.testing.assert_array_equal(loaded(x), layer(x))
+
+
+def test_exact_kernels_are_for_host_memory() -> None:
+    with pytest.raises(TypeError, match="X must be in host memory, got an array in device memory"):
+        gaussian(cuda.to_device(np.ones((2, 2))), sigma=1.0)
