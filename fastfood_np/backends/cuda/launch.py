@@ -24,8 +24,9 @@ class Launch:
 
 
 def run(launch: Launch, stream: Any, *arguments: Any) -> None:
-    """Put the launch on the stream."""
-    start(launch.kernel, launch.grid, launch.threads, stream, *arguments)
+    """Put the launch on the stream; there is none of no blocks."""
+    if launch.grid:
+        start(launch.kernel, launch.grid, launch.threads, stream, *arguments)
 
 
 def start(kernel: Any, grid: Any, threads: int, stream: Any, *arguments: Any) -> None:
