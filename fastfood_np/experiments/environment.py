@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 
 from threadpoolctl import threadpool_info
@@ -13,7 +12,7 @@ from threadpoolctl import threadpool_info
 from fastfood_np import backends
 
 PACKAGES = [
-    *("fastfood_np", "numpy", "numba", "llvmlite", "scipy"),
+    *("fastfood_np", "numpy", "numba", "llvmlite", "numba-cuda", "scipy"),
     *("matplotlib", "rich", "pooch", "scikit-learn"),
 ]
 
@@ -34,8 +33,7 @@ def environment() -> list[tuple[str, str]]:
                     f"{library['num_threads']} threads",
                 )
             )
-    rows.append(("backends", ", ".join([*backends.NAMES, _cuda()])))
-    return rows
+    return rows + _gpu()
 
 
 def _version(name: str) -> str:
@@ -45,6 +43,9 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def _cuda() -> str:
-    found = "numba-cuda is installed" if find_spec("numba_cuda") else "numba-cuda is not installed"
-    return f"no cuda backend yet ({found})"
+def _gpu() -> list[tuple[str, str]]:
+    try:
+        described = list(backends.select_cuda().description().items())
+    except backends.BackendUnavailableError as error:
+        return [("backends", ", ".join(backends.NAMES)), ("GPU", f"none: {error}")]
+    return [("backends", ", ".join([*backends.NAMES, "cuda"])), *described]

@@ -39,7 +39,8 @@ def test_fwht(d: int) -> None:
 @pytest.mark.parametrize(("d", "n_out"), [(64, 100), (256, 256), (1024, 1024)])
 def test_fastfood_and_its_input_gradient(d: int, n_out: int) -> None:
     layer = Fastfood(d, n_out, rng=1)
-    factors = FastfoodFactors(*(layer.params[name].astype(np.float64) for name in "SGB"), layer.perm)
+    S, G, B = (layer.params[name].astype(np.float64) for name in "SGB")
+    factors = FastfoodFactors(S, G, B, layer.perm)
     W = fastfood_matrix(factors, scale=layer.scale)[:n_out]
     x, dy = normal(2, ROWS, d), normal(3, ROWS, n_out)
     y, cache = layer.to_device().forward(cuda.to_device(x))

@@ -16,8 +16,10 @@ from fastfood_np.backends.cuda.fastfood import fastfood_backward, fastfood_forwa
 from fastfood_np.backends.cuda.fastfood import fastfood_scratch as fastfood_scratch
 from fastfood_np.backends.cuda.hadamard import fwht
 from fastfood_np.backends.cuda.hadamard import max_length as max_length
+from fastfood_np.backends.cuda.numba_cuda import description
 
 __all__ = [
+    "description",
     "diagonal",
     "diagonal_backward",
     "drop",

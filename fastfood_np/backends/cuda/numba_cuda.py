@@ -71,6 +71,22 @@ def check_device() -> None:
     _device_seen = True
 
 
+def description() -> dict[str, str]:
+    """Return the GPU and its compute capability.
+
+    Raises
+    ------
+    BackendUnavailableError
+        There is none.
+    """
+    check_device()
+    if SIMULATED:
+        return {"GPU": "simulated (NUMBA_ENABLE_CUDASIM is set)"}
+    device = cuda.get_current_device()
+    name = device.name.decode() if isinstance(device.name, bytes) else str(device.name)
+    return {"GPU": f"{name}, compute capability {'.'.join(map(str, device.compute_capability))}"}
+
+
 def device_function(function: Any) -> Any:
     """Make a function one that kernels call: a part of each, so that its arrays are registers."""
     return function if SIMULATED else cuda.jit(device=True, forceinline=True)(function)
