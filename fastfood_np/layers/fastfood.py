@@ -126,7 +126,7 @@ class Fastfood(Layer):
     def check_input(self, x: Array) -> None:
         super().check_input(x)
         if self.on_device:
-            check_length(self.perm.shape[1], "d_pad, d_in padded,", self.dtype)
+            check_length(self.perm.shape[1], "d_pad, d_in padded,", x)
 
     def _forward(self, x: Array, cache: Cache, rng: np.random.Generator | None) -> Array:
         cache["x"] = x = contiguous(x)

@@ -35,7 +35,7 @@ class Hadamard(Layer):
         d = x.shape[x.ndim - 1]
         check_power_of_two(d, "the last axis of x")
         if self.on_device:
-            check_length(d, "the last axis of x", x.dtype)
+            check_length(d, "the last axis of x", x)
 
     def _forward(self, x: Array, cache: Cache, rng: np.random.Generator | None) -> Array:
         return self._transform(x, buffer(cache, "y", x.shape, x.dtype, x))

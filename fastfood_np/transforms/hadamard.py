@@ -40,7 +40,8 @@ def fwht(
     x : array_like of shape (..., d, ...)
         What to transform along `axis`; d must be a power of two, for nothing is padded. float32
         and float64 are kept, bool and integers become float64, float16 becomes float32. NaN and
-        infinity propagate. Never written, unless it is `out`.
+        infinity propagate. Never written, unless it is `out`. Or an array in the memory of a GPU
+        (see Notes).
     norm : {"backward", "ortho", "forward"}
         As in `scipy.fft`: y is multiplied by 1, by 1 / sqrt(d) or by 1 / d.
     axis : int
@@ -79,6 +80,12 @@ def fwht(
     O(d log d) additions for each vector. Along the last axis, in natural order, one copy of x is
     made and transformed in place, and none where ``out is x`` is C-contiguous. Another axis, an
     `out` with gaps, or another ordering costs one more buffer of x's size.
+
+    In the memory of a GPU, x is a C-contiguous array of Numba, CuPy or PyTorch (float64, float32,
+    float16 or bfloat16, kept; the latter two are computed with in float32), `axis` the last one,
+    `ordering` "hadamard", d at most 2^24, or 2^14 for 16 bits; `out` is x or does not overlap it.
+    The result is of x's library. One pass over memory up to d = 2^14 in float32 (2^13 in float64),
+    two above, on the stream which that library uses at the moment; nothing waits for it.
 
     Examples
     --------

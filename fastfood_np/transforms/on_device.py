@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from fastfood_np import backends
 from fastfood_np.transforms.arguments import check_phase_given
 from fastfood_np.transforms.factors import FastfoodFactors
 from fastfood_np.validation import check_choice, check_int
 
-DTYPES = ("float16", "float32", "float64")
+DTYPES = ("bfloat16", "float16", "float32", "float64")
 
 
 def check_device_array(x: Any, name: str, dtypes: tuple[str, ...] = DTYPES) -> Any:
@@ -29,15 +31,20 @@ def check_device_array(x: Any, name: str, dtypes: tuple[str, ...] = DTYPES) -> A
             f"{type(x).__name__}; copy it there with numba.cuda.to_device"
         )
     view = backends.select_cuda().arrays.as_numba(x, name)
-    if view.dtype.name not in dtypes:
+    if dtype_name(view) not in dtypes:
         allowed = " or ".join(dtypes)
-        raise TypeError(f"{name} must hold {allowed} in device memory, got {view.dtype}")
+        raise TypeError(f"{name} must hold {allowed} in device memory, got {dtype_name(view)}")
     if not view.is_c_contiguous():
         raise ValueError(
             f"{name} must be C-contiguous in device memory, got strides {tuple(view.strides)} "
             f"for shape {tuple(view.shape)}"
         )
     return view
+
+
+def dtype_name(x: Any) -> str:
+    """Return the name of an array's dtype; NumPy has none for bfloat16."""
+    return "bfloat16" if x.dtype == np.dtype("V2") else str(x.dtype.name)
 
 
 def check_host_arguments(workers: Any, backend: Any) -> None:
@@ -58,7 +65,7 @@ def fwht(x: Any, norm: str, axis: int, ordering: str, out: Any, workers: Any, ba
     if axis not in (-1, source.ndim - 1):
         raise ValueError(f"axis must be the last one in device memory, got {axis}")
     d = source.shape[source.ndim - 1]
-    check_length(d, "the length of x along its last axis", source.dtype)
+    check_length(d, "the length of x along its last axis", source)
     out, target = _output(out, x, source, tuple(source.shape))
     if backends.select_cuda().arrays.overlap(source, target):
         raise ValueError("out must be x itself or not overlap it, got one that overlaps it")
@@ -99,7 +106,7 @@ def fastfood_transform(
     if not S.size:
         raise ValueError(f"factors must have at least one block, got shape {tuple(S.shape)}")
     d_pad = S.shape[1]
-    check_length(d_pad, "d_pad of the factors", source.dtype)
+    check_length(d_pad, "d_pad of the factors", source)
     *batch, d_in = source.shape or (0,)
     if not 1 <= d_in <= d_pad:
         raise ValueError(
@@ -134,16 +141,18 @@ def _output(out: Any, x: Any, source: Any, shape: tuple[int, ...]) -> tuple[Any,
     """Return `out`, or a new array like x in its place, and Numba's view of it."""
     if out is None:
         out = backends.select_cuda().arrays.empty_like(x, shape)
-    target = check_device_array(out, "out", (source.dtype.name,))
+    target = check_device_array(out, "out", (dtype_name(source),))
     if tuple(target.shape) != shape:
         raise ValueError(f"out must have the result's shape {shape}, got {tuple(target.shape)}")
     return out, target
 
 
-def check_length(d: int, name: str, dtype: Any) -> None:
-    """Raise unless rows of d numbers can be transformed in device memory."""
+def check_length(d: int, name: str, like: Any) -> None:
+    """Raise unless rows of d numbers of the dtype of `like` can be transformed in device memory."""
     if d < 1 or d & (d - 1):
         raise ValueError(f"{name} must be a power of two, got {d}; nothing is padded here")
-    longest = backends.select_cuda().max_length(dtype)
+    longest = backends.select_cuda().max_length(like.dtype)
     if d > longest:
-        raise ValueError(f"{name} must be at most {longest} for {dtype} in device memory, got {d}")
+        raise ValueError(
+            f"{name} must be at most {longest} for {dtype_name(like)} in device memory, got {d}"
+        )

@@ -96,13 +96,13 @@ CALLS = [
         "fwht of integers",
         lambda has: fwht(holding(np.int32)),
         TypeError,
-        r"x must hold float16 or float32 or float64 in device memory, got int32",
+        r"x must hold bfloat16 or float16 or float32 or float64 in device memory, got int32",
     ),
     (
         "fwht of complex numbers",
         lambda has: fwht(holding(np.complex64)),
         TypeError,
-        r"x must hold float16 or .*, got complex64",
+        r"x must hold bfloat16 or float16 or .*, got complex64",
     ),
     (
         "transform of integers",

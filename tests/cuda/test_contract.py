@@ -144,12 +144,12 @@ def check(body, case):
     body(case=case, **options)
 
 
-@pytest.mark.parametrize(("body", "case"), of_contract(QUICK))
+@pytest.mark.parametrize(("body", "case"), list(of_contract(QUICK)))
 def test_layers(body, case):
     check(body, case)
 
 
-@pytest.mark.parametrize(("body", "case"), of_contract(THOROUGH, FEW.__contains__))
+@pytest.mark.parametrize(("body", "case"), list(of_contract(THOROUGH, FEW.__contains__)))
 def test_few_layers_thoroughly(body, case):
     check(body, case)
 

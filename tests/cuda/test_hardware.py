@@ -105,6 +105,15 @@ def test_fwht_of_the_longest_row() -> None:
     check_fwht(1, 1 << 24, "float32")
 
 
+def test_fwht_of_bfloat16() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    x = torch.randn(5, 1024, device="cuda").to(torch.bfloat16)
+    y = fwht(x, norm="ortho")
+    assert y.dtype == x.dtype
+    wrong = y.double() - fwht(x.double(), norm="ortho")
+    assert float(wrong.norm()) <= 4e-3 * float(y.double().norm())
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_fwht_of_whole_numbers_has_the_bits_of_the_reference(dtype: str) -> None:
     for d in (1, 4, 256, 4096, 1 << 14):

@@ -19,6 +19,7 @@ from fastfood_np.backends.cuda import factors, hadamard
 from fastfood_np.backends.cuda.fastfood import backward, forward
 from fastfood_np.backends.cuda.fastfood.plan import backward_plan, forward_plan
 from fastfood_np.backends.cuda.limits import GPU_SHARED_BYTES
+from fastfood_np.backends.cuda.storage import BFLOAT16
 
 pytestmark = pytest.mark.compiled
 
@@ -51,6 +52,7 @@ class Case:
 # for the four capabilities (numba-cuda 0.30.4, CUDA 13.0). Where float64 changes its layout by
 # halves, 10.0 takes 168 registers, the others 98.
 HADAMARD_BUDGETS = {
+    "bfloat16 contiguous exchange": (48, 17 * 1024),
     "float16 contiguous": (32, 0),
     "float16 contiguous ragged": (64, 0),
     "float16 contiguous exchange": (32, 17 * 1024),
@@ -82,18 +84,19 @@ def transform(
     schedule = plan.schedule
     changes = len(schedule.phases) - 1
     words = [
-        np.dtype(storage).name,
+        "bfloat16" if storage == BFLOAT16 else np.dtype(storage).name,
         "contiguous" if plan.log_run == plan.log_stride else "strided",
         "exchange" if changes else "",
         "by halves" if schedule.rounds == 2 else "",
         "ragged" if ragged else "",
     ]
     kind = " ".join(filter(None, words))
-    array, factor = (numba.from_dtype(np.dtype(dtype)) for dtype in (storage, compute))
+    seen = np.uint16 if storage == BFLOAT16 else storage  # its bits
+    array, factor = (numba.from_dtype(np.dtype(dtype)) for dtype in (seen, compute))
     count = schedule.registers
     return Case(
         f"hadamard {kind} 2^{log_d}",
-        lambda: hadamard.make_kernel(plan, storage, compute, ragged),
+        lambda: hadamard.make_kernel(plan, np.dtype(storage), ragged),
         (array[::1], array[::1], factor, types.uint64),
         *HADAMARD_BUDGETS[kind],
         {
@@ -194,6 +197,7 @@ CASES = [
     # The only pass, or the first of two; then with ragged ends; then the second pass.
     *(transform(HALF, log_d) for log_d in (3, 12)),
     transform(HALF, 14, everywhere=True),
+    transform(BFLOAT16, 12),
     *(transform(SINGLE, log_d) for log_d in (0, 3, 5, 9, 10, 13)),
     transform(SINGLE, 12, everywhere=True),
     transform(SINGLE, 14, everywhere=True),

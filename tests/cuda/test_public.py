@@ -38,7 +38,35 @@ def assert_close(found: Any, truth: Any, factor: float = 64.0) -> None:
     np.testing.assert_allclose(found, truth, rtol=0, atol=limit)
 
 
+def to_bfloat16(x: Any) -> Any:
+    """Return float32 numbers as NumPy sees those of PyTorch's bfloat16: rounded, the upper half."""
+    whole = x.view(np.uint32)
+    return ((whole + 0x7FFF + (whole >> 16 & 1)) >> 16).astype(np.uint16).view("V2")
+
+
+def from_bfloat16(x: Any) -> Any:
+    """Return numbers of bfloat16 as float32."""
+    return (x.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+
 # ------------------------------------------------------------------------------ Walsh-Hadamard
+
+
+@pytest.mark.parametrize("d", [1, 64, 1024])
+def test_bfloat16_is_stored_and_float32_computed_with(d: int) -> None:
+    x = to_bfloat16(normal(3, d))
+    ours = fwht(cuda.to_device(x), norm="ortho")
+    truth = to_bfloat16(fwht(from_bfloat16(x)) * np.float32(1 / np.sqrt(d)))
+    assert ours.dtype == x.dtype
+    np.testing.assert_array_equal(from_bfloat16(ours.copy_to_host()), from_bfloat16(truth))
+
+
+def test_bfloat16_keeps_infinity_and_nan() -> None:
+    numbers = np.array([[np.inf, 1.0], [np.nan, 1.0], [1e38, 1e38], [3e38, 3e38]], np.float32)
+    ours = from_bfloat16(fwht(cuda.to_device(to_bfloat16(numbers))).copy_to_host())
+    assert np.isinf(ours[0]).all() and np.isnan(ours[1]).all()
+    np.testing.assert_allclose(ours[2], [2e38, 0.0], rtol=1e-2)
+    assert np.isposinf(ours[3, 0])  # beyond the largest number
 
 
 def check_fwht(shape: tuple[int, ...], dtype: str) -> None:

@@ -18,6 +18,7 @@ from fastfood_np.backends.cuda.layouts import LANE_BITS, Schedule, shuffled
 from fastfood_np.backends.cuda.limits import LOG_SMALLEST_TILE, SHARED_BYTES
 from fastfood_np.backends.cuda.numba_cuda import cuda, device_function, kernel
 from fastfood_np.backends.cuda.stages import index_type, make_index, make_transform
+from fastfood_np.backends.cuda.storage import bits, compute_type, make_narrow, make_widen
 
 MAX_LOG_LENGTH = 24
 SECTOR = 32  # bytes: what device memory delivers at least
@@ -81,8 +82,8 @@ def passes(log_d: int, itemsize: int, shared_bytes: int = SHARED_BYTES) -> tuple
 
 @cache
 def max_length(dtype: Any) -> int:
-    """Return the greatest length of a row; of float16 what one pass holds, as float32."""
-    if dtype == np.float16:
+    """Return the greatest length of a row; of 16 bits what one pass holds, as float32."""
+    if np.dtype(dtype).itemsize == 2:
         return 2 * SHARED_BYTES // np.dtype(np.float32).itemsize
     log_d = MAX_LOG_LENGTH
     while True:
@@ -107,9 +108,10 @@ def make_place(plan: Pass) -> Any:
 
 
 @cache
-def make_kernel(plan: Pass, storage: Any, compute: Any, ragged: bool) -> Any:
+def make_kernel(plan: Pass, dtype: np.dtype[Any], ragged: bool) -> Any:
     """Return the kernel of a pass; with `ragged`, the last tile reaches beyond the data."""
-    schedule = plan.schedule
+    schedule, compute = plan.schedule, compute_type(dtype)
+    widen, narrow = make_widen(dtype), make_narrow(dtype)
     count = schedule.registers
     shared_size = schedule.shared_size(np.dtype(compute).itemsize)
     transform, place = make_transform(schedule, compute), make_place(plan)
@@ -118,8 +120,8 @@ def make_kernel(plan: Pass, storage: Any, compute: Any, ragged: bool) -> Any:
     beside = index_type(plan.log_stride - plan.log_run)  # log2 of the tiles in a stretch
     beside_low, zero = index_type((1 << (plan.log_stride - plan.log_run)) - 1), index_type(0)
 
-    usual = compute is np.float32 and schedule.rounds == 1 and not ragged
-    at_once = THREADS_AT_ONCE if usual else None
+    narrow_enough = dtype in (np.float16, np.float32) and schedule.rounds == 1 and not ragged
+    at_once = THREADS_AT_ONCE if narrow_enough else None
 
     @kernel(schedule.threads, at_once)
     def hadamard(x, y, scale, total):
@@ -131,13 +133,13 @@ def make_kernel(plan: Pass, storage: Any, compute: Any, ragged: bool) -> Any:
         source = start + place(first(thread, 0))
         for i in range(count):
             at = source + place(first(zero, i))
-            values[i] = compute(0) if ragged and at >= total else compute(x[at])
+            values[i] = compute(0) if ragged and at >= total else widen(x[at])
         transform(values, shared, thread)
         target = start + place(last(thread, 0))
         for i in range(count):
             at = target + place(last(zero, i))
             if not ragged or at < total:
-                y[at] = storage(values[i] * scale)
+                y[at] = narrow(values[i] * scale)
 
     return hadamard
 
@@ -145,18 +147,17 @@ def make_kernel(plan: Pass, storage: Any, compute: Any, ragged: bool) -> Any:
 def launches(shape: tuple[int, int], dtype: Any) -> tuple[Launch, ...]:
     """Return the launches that transform an array (m, d) of this dtype: one a pass."""
     m, d = shape
-    storage = np.dtype(dtype).type
-    compute = np.float32 if storage is np.float16 else storage
+    dtype = np.dtype(dtype)
     planned = []
-    for plan in passes(d.bit_length() - 1, np.dtype(compute).itemsize):
+    for plan in passes(d.bit_length() - 1, np.dtype(compute_type(dtype)).itemsize):
         tiles = -(-m * d // plan.schedule.size)
         planned.append(
             Launch(
-                make_kernel(plan, storage, compute, tiles * plan.schedule.size != m * d),
+                make_kernel(plan, dtype, tiles * plan.schedule.size != m * d),
                 grid=tiles,
                 threads=plan.schedule.threads,
-                read_bytes=m * d * np.dtype(dtype).itemsize,
-                written_bytes=m * d * np.dtype(dtype).itemsize,
+                read_bytes=m * d * dtype.itemsize,
+                written_bytes=m * d * dtype.itemsize,
             )
         )
     return tuple(planned)
@@ -168,8 +169,8 @@ def fwht(x: Any, out: Any, scale: float = 1.0) -> None:
     if not total:
         return
     planned = launches(x.shape, x.dtype)
-    number = np.float64 if x.dtype == np.float64 else np.float32
-    source, target = x.reshape(total), out.reshape(total)
+    number = compute_type(x.dtype)
+    source, target = (bits(array).reshape(total) for array in (x, out))
     for launch in planned:
         factor = number(scale if launch is planned[-1] else 1.0)
         run(launch, x.stream, source, target, factor, index_type(total))
