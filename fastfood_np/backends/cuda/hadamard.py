@@ -8,12 +8,12 @@ row, the second for the others, on tiles of short runs that lie a part's length 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
-from fastfood_np.backends.cuda.launch import Launch, run
+from fastfood_np.backends.cuda.launch import KEPT, Launch, run
 from fastfood_np.backends.cuda.layouts import LANE_BITS, Schedule, shuffled
 from fastfood_np.backends.cuda.limits import LOG_SMALLEST_TILE, SHARED_BYTES
 from fastfood_np.backends.cuda.numba_cuda import cuda, device_function, kernel
@@ -144,6 +144,7 @@ def make_kernel(plan: Pass, dtype: np.dtype[Any], ragged: bool) -> Any:
     return hadamard
 
 
+@lru_cache(KEPT)
 def launches(shape: tuple[int, int], dtype: Any) -> tuple[Launch, ...]:
     """Return the launches that transform an array (m, d) of this dtype: one a pass."""
     m, d = shape
@@ -168,7 +169,7 @@ def fwht(x: Any, out: Any, scale: float = 1.0) -> None:
     total = x.size
     if not total:
         return
-    planned = launches(x.shape, x.dtype)
+    planned = launches(tuple(x.shape), x.dtype)
     number = compute_type(x.dtype)
     source, target = (bits(array).reshape(total) for array in (x, out))
     for launch in planned:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+from fastfood_np.backends.cuda.numba_cuda import SIMULATED
+
+KEPT = 256  # plans and configurations of each kind
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,16 @@ def run(launch: Launch, stream: Any, *arguments: Any) -> None:
 
 
 def start(kernel: Any, grid: Any, threads: int, stream: Any, *arguments: Any) -> None:
-    """Put a kernel on the stream. Nobody is told that a small batch cannot fill a GPU."""
+    """Put a kernel on the stream."""
+    configured(kernel, grid, threads, stream)(*arguments)
+
+
+def _configured(kernel: Any, grid: Any, threads: int, stream: Any) -> Any:
+    """Return a kernel for this grid. Nobody is told that a small batch cannot fill a GPU."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Grid size .* under-utilization")
-        configured = kernel[grid, threads, stream]
-    configured(*arguments)
+        return kernel[grid, threads, stream]
+
+
+# Kept, for it takes as long as a launch. (In the simulator it is the kernel itself that changes.)
+configured = _configured if SIMULATED else lru_cache(KEPT)(_configured)

@@ -8,7 +8,7 @@ order: the same input gives the same bits.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from fastfood_np.backends.cuda.fastfood.rows import (
     make_row,
     make_scale,
 )
-from fastfood_np.backends.cuda.launch import Launch, run
+from fastfood_np.backends.cuda.launch import KEPT, Launch, run
 from fastfood_np.backends.cuda.limits import MAX_THREADS
 from fastfood_np.backends.cuda.numba_cuda import cuda, device_function, kernel
 from fastfood_np.backends.cuda.stages import (
@@ -254,6 +254,7 @@ def make_reduce(plan: Plan, dtype: Any) -> Any:
 MAX_REDUCE_THREADS = min(256, MAX_THREADS)
 
 
+@lru_cache(KEPT)
 def launches(
     shape: tuple[int, int], n_out: int, blocks: int, d_pad: int, dtype: Any, dropout: bool,
     need_dx: bool,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from fastfood_np.backends.cuda.fastfood.rows import (
     make_row,
     make_scale,
 )
-from fastfood_np.backends.cuda.launch import Launch, run
+from fastfood_np.backends.cuda.launch import KEPT, Launch, run
 from fastfood_np.backends.cuda.nonlinearities import make_finish
 from fastfood_np.backends.cuda.numba_cuda import cuda, device_function, kernel
 from fastfood_np.backends.cuda.stages import index_type, make_transform, unrolled
@@ -97,16 +97,25 @@ def make_kernel(plan: Plan, dtype: Any, nonlinearity: str, dropout: bool, stacke
     return fastfood_forward_plain
 
 
-def launch(x: Any, blocks: int, d_pad: int, nonlinearity: str, dropout: bool, y: Any) -> Launch:
-    """Return the launch for inputs x (m, d_in) and outputs y."""
-    dtype, m = x.dtype, x.shape[0]
+@lru_cache(KEPT)
+def launch(
+    shape: tuple[int, int],
+    width: int,
+    blocks: int,
+    d_pad: int,
+    dtype: Any,
+    nonlinearity: str,
+    dropout: bool,
+) -> Launch:
+    """Return the launch for x of this shape (m, d_in) and y of shape (m, width)."""
+    dtype, (m, d_in) = np.dtype(dtype), shape
     plan = forward_plan(d_pad.bit_length() - 1, dtype.itemsize)
     return Launch(
         make_kernel(plan, dtype.type, nonlinearity, dropout, blocks > 1),
         grid=plan.groups(m),
         threads=plan.schedule.threads,
-        read_bytes=x.size * dtype.itemsize + (m * blocks * d_pad if dropout else 0),
-        written_bytes=y.size * dtype.itemsize,
+        read_bytes=m * d_in * dtype.itemsize + dropout * m * blocks * d_pad,
+        written_bytes=m * width * dtype.itemsize,
     )
 
 
@@ -133,7 +142,9 @@ def fastfood_forward(
         )
         return
     blocks, d_pad = S.shape
-    planned = launch(x, blocks, d_pad, nonlinearity, keep is not None, y)
+    planned = launch(
+        tuple(x.shape), y.shape[1], blocks, d_pad, x.dtype, nonlinearity, keep is not None
+    )
     real, count = x.dtype.type, index_type
     arrays = [flat(array) for array in (x, S, G, B, perm)]
     width = y.shape[1] // (2 if nonlinearity == "cos_sin" else 1)
