@@ -159,9 +159,10 @@ class Layer:
         """Return a copy of the layer for arrays in the memory of the GPU.
 
         Its params and constants are copied there, as Numba arrays, and y, dx and the gradients
-        are Numba arrays too, on the stream that x's library uses when it is given. x and dy are
-        C-contiguous arrays in device memory of any library with ``__cuda_array_interface__``:
-        Numba, CuPy, PyTorch. Only dropout masks, which are drawn on the host, are copied later.
+        are Numba arrays too. x and dy are C-contiguous arrays in device memory of any library with
+        ``__cuda_array_interface__``: Numba, CuPy, PyTorch. Forward works on the stream that x's
+        library uses when it is called, backward on that of dy's; a cache is for one stream at a
+        time. Only dropout masks, which are drawn on the host, are copied later.
 
         Raises
         ------

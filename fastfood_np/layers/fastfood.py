@@ -133,7 +133,9 @@ class Fastfood(Layer):
         cache["mask"] = None
         if rng is not None:
             mask = draw_mask(rng, (len(x), *self.perm.shape), self.dropout)
-            cache["mask"] = backends.of(x).arrays.to_device(mask) if self.on_device else mask
+            if self.on_device:
+                mask = backends.of(x).arrays.to_device(mask, beside=x)
+            cache["mask"] = mask
         forward = self._forward_fused if self.form == "fused" else self._forward_composed
         return forward(x, cache)
 
@@ -151,12 +153,12 @@ class Fastfood(Layer):
 
     def _backward_fused(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Any, Gradients]:
         x = cache["x"]
-        dx = buffer(cache, "dx", x.shape, x.dtype, x) if need_dx else None
-        grads = {name: buffer(cache, "d" + name, self.perm.shape, x.dtype, x) for name in "SGB"}
+        dx = buffer(cache, "dx", x.shape, x.dtype, dy) if need_dx else None
+        grads = {name: buffer(cache, "d" + name, self.perm.shape, x.dtype, dy) for name in "SGB"}
         backend, scratch = backends.of(x), {}
         if self.on_device:
             size = backend.fastfood_scratch(len(x), tuple(self.perm.shape), x.dtype)
-            scratch["partial"] = buffer(cache, "partial", (size,), x.dtype, x)
+            scratch["partial"] = buffer(cache, "partial", (size,), x.dtype, dy)
         backend.fastfood_backward(
             x,
             contiguous(dy),

@@ -94,6 +94,11 @@ def fastfood_transform(
     input. Beyond x and the result each thread takes 50 KiB + 128 d_pad bytes, with a
     nonlinearity 192 d_pad.
 
+    In the memory of a GPU, x is a C-contiguous array of Numba, CuPy or PyTorch, and the result is
+    one of the same library; factors are those of ``factors.to_device(dtype)``, of x's dtype, as is
+    a phase; `out` does not overlap x. Where d_pad is at most 8192 (of float64 4096), x is read once
+    and the result is written once.
+
     Examples
     --------
     >>> import numpy as np

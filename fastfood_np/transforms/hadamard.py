@@ -85,7 +85,7 @@ def fwht(
     float16 or bfloat16, kept; the latter two are computed with in float32), `axis` the last one,
     `ordering` "hadamard", d at most 2^24, or 2^14 for 16 bits; `out` is x or does not overlap it.
     The result is of x's library. One pass over memory up to d = 2^14 in float32 (2^13 in float64),
-    two above, on the stream which that library uses at the moment; nothing waits for it.
+    two above, on the stream which that library uses at the moment.
 
     Examples
     --------

@@ -122,9 +122,7 @@ def fastfood_transform(
     width = n_out * (2 if nonlinearity == "cos_sin" else 1)
     out, target = _output(out, x, source, (*batch, width))
     cuda = backends.select_cuda()
-    if cuda.arrays.address(target) == cuda.arrays.address(source) or cuda.arrays.overlap(
-        source, target
-    ):
+    if cuda.arrays.overlap(source, target, or_same=True):
         raise ValueError("out must not overlap x")
     m = math.prod(batch)
     rows, results = (
@@ -142,6 +140,8 @@ def _output(out: Any, x: Any, source: Any, shape: tuple[int, ...]) -> tuple[Any,
     if out is None:
         out = backends.select_cuda().arrays.empty_like(x, shape)
     target = check_device_array(out, "out", (dtype_name(source),))
+    if getattr(out, "__cuda_array_interface__", {}).get("data", (0, False))[1]:
+        raise ValueError("out must be writable, got a read-only array")
     if tuple(target.shape) != shape:
         raise ValueError(f"out must have the result's shape {shape}, got {tuple(target.shape)}")
     return out, target

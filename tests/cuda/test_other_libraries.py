@@ -135,6 +135,22 @@ def test_layers_stay_on_the_stream_of_x(
     np.testing.assert_allclose(y.copy_to_host(), layer(x), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("form", ["fused", "composed", "by factors"])
+def test_backward_works_on_the_stream_of_dy(
+    form: str, streams: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if form == "by factors":
+        for module in (forward, backward):
+            monkeypatch.setattr(module, "fits", lambda *_: False)
+    layer = Fastfood(8, 8, rng=0, form="composed" if form == "composed" else "fused").to_device()
+    x = np.ones((2, 8), np.float32)
+    _, cache = layer.forward(foreign("cupy", x))
+    streams.clear()
+    dx, grads = layer.backward(foreign("torch", x), cache)
+    assert {result.stream for result in (dx, *grads.values())} == {STREAMS["torch"]}
+    assert set(streams) == {STREAMS["torch"]}
+
+
 def test_buffers_follow_the_stream_of_x(streams: list[Any]) -> None:
     layer = Fastfood(8, 8, rng=0).to_device()
     x, cache = np.ones((2, 8), np.float32), {}

@@ -53,8 +53,8 @@ def as_numba(x: Any, name: str) -> Any:
     if not hasattr(cuda, "as_cuda_array"):
         raise TypeError(f"{name} must be Numba's in the simulator, got {type(x).__name__}")
     view = cuda.as_cuda_array(x, sync=False)
-    handle = _current_stream(x)
-    return view.bind(_stream(handle)) if handle else view
+    handle = _current_stream(x) or int(view.stream or 0)
+    return view.bind(_stream(handle) if handle else 0)
 
 
 @cache
@@ -73,14 +73,15 @@ def _current_stream(x: Any) -> int:
     return 0
 
 
-def overlap(a: Any, b: Any) -> bool:
-    """Whether two contiguous Numba arrays share memory without starting at the same place."""
-    first, second = sorted((address(array), array.size * array.dtype.itemsize) for array in (a, b))
-    return first[0] < second[0] < first[0] + first[1]
+def overlap(a: Any, b: Any, or_same: bool = False) -> bool:
+    """Whether two contiguous Numba arrays share memory but are not, or may also be, the same."""
+    if not a.size or not b.size:  # they lie nowhere
+        return False
+    first, second = sorted((_address(array), array.size * array.dtype.itemsize) for array in (a, b))
+    return first[0] + first[1] > second[0] and (or_same or first[0] < second[0])
 
 
-def address(x: Any) -> int:
-    """Return where in device memory a Numba array starts."""
+def _address(x: Any) -> int:
     return int(x.ctypes.data if SIMULATED else x.device_ctypes_pointer.value or 0)
 
 
@@ -95,7 +96,7 @@ def empty(shape: tuple[int, ...], dtype: Any, stream: Any = 0) -> Any:
     check_device()
     try:
         return cuda.device_array(shape, dtype, stream=stream)
-    except (MemoryError, ValueError) as error:  # the simulator's
+    except MemoryError as error:
         raise _no_memory(shape, dtype) from error
     except cuda.cudadrv.driver.CudaAPIError as error:
         if "OUT_OF_MEMORY" not in str(error):
@@ -123,11 +124,12 @@ def _no_memory(shape: tuple[int, ...], dtype: Any) -> MemoryError:
     return MemoryError(f"no room in device memory for an array of shape {shape} and dtype {dtype}")
 
 
-def to_device(x: Any) -> Any:
-    """Return a copy of a NumPy array in device memory."""
-    check_device()
-    copy = empty(x.shape, x.dtype)
+def to_device(x: Any, beside: Any = None) -> Any:
+    """Return a copy of a NumPy array in device memory, for the stream of `beside` or for any."""
+    copy = empty(x.shape, x.dtype, 0 if beside is None else beside.stream)
     copy.copy_to_device(np.ascontiguousarray(x))
+    if beside is None:
+        cuda.default_stream().synchronize()  # other streams do not wait for this one
     return copy
 
 

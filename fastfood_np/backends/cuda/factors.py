@@ -1,7 +1,8 @@
 """The factors of Fastfood one by one: a kernel each, for reading and for checking the fused ones.
 
 Each reads and writes its arrays once, a number a thread; neighbouring threads have neighbours.
-Rows too long for the fused kernels go this way too.
+(`diagonal_backward` has one thread block for 32 columns, too few to keep a GPU busy where rows are
+short.) Rows too long for the fused kernels go this way too.
 """
 
 from __future__ import annotations
@@ -179,7 +180,7 @@ def diagonal_backward(x: Any, dy: Any, dD: Any) -> None:
     """Fill dD with the sum over the batch of x dy."""
     compiled = make_diagonal_backward(x.dtype.type)
     arrays = flat(x), flat(dy), flat(dD)
-    start(compiled, -(-dD.size // WARP), THREADS, x.stream, *arrays, index_type(x.shape[0]))
+    start(compiled, -(-dD.size // WARP), THREADS, dy.stream, *arrays, index_type(x.shape[0]))
 
 
 def permute(x: Any, perm: Any, y: Any) -> None:

@@ -22,14 +22,14 @@ class Launch:
     """
 
     kernel: Any
-    grid: int
+    grid: int | tuple[int, int]
     threads: int
     read_bytes: int
     written_bytes: int
 
 
 def run(launch: Launch, stream: Any, *arguments: Any) -> None:
-    """Put the launch on the stream; there is none of no blocks."""
+    """Put the launch on the stream; of an empty grid there is nothing to launch."""
     if launch.grid:
         start(launch.kernel, launch.grid, launch.threads, stream, *arguments)
 

@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,16 @@ def _row_stack() -> Iterator[None]:
             delattr(np, name)
 
 
+def _import(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except (AttributeError, ImportError) as error:
+        raise BackendUnavailableError(
+            f"numba-cuda {version('numba-cuda')} does not work with NumPy {np.__version__} and "
+            f"Numba {version('numba')} ({error}): {INSTALL}"
+        ) from error
+
+
 if importlib.util.find_spec("numba_cuda") is None:
     raise BackendUnavailableError(
         f"the backend 'cuda' needs the package numba-cuda, which is not installed: {INSTALL}"
@@ -41,7 +52,7 @@ if importlib.util.find_spec("numba_cuda") is None:
 # Puts it in the place of Numba's own; where site-packages has .pth files this has happened already.
 importlib.import_module("_numba_cuda_redirector")
 with _row_stack():
-    cuda: Any = importlib.import_module("numba.cuda")
+    cuda: Any = _import("numba.cuda")
     if "numba_cuda" not in str(cuda.__file__):
         raise BackendUnavailableError(
             "the backend 'cuda' needs the package numba-cuda, but Numba's own, deprecated "
@@ -52,7 +63,7 @@ with _row_stack():
     if SIMULATED:
         cuda = importlib.import_module("fastfood_np.backends.cuda.simulator").SimulatedCuda(cuda)
     else:
-        importlib.import_module("numba.cuda.np.arrayobj")  # looks for row_stack
+        _import("numba.cuda.np.arrayobj")  # looks for row_stack
 
 _device_seen = False
 
@@ -63,7 +74,8 @@ def check_device() -> None:
     if _device_seen:
         return
     if not cuda.is_available():
-        reason = " ".join(str(cuda.cuda_error() or "no GPU was found").split()).rstrip(".")
+        reason = cuda.cuda_error() or "the driver works, but libnvvm (nvidia-nvvm) was not found"
+        reason = " ".join(str(reason).split()).rstrip(".")
         raise BackendUnavailableError(
             f"the backend 'cuda' needs an NVIDIA GPU and its driver: {reason}. Without them, "
             "NUMBA_ENABLE_CUDASIM=1, set before Python starts, simulates one (slowly)"

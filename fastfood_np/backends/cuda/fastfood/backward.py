@@ -33,12 +33,14 @@ from fastfood_np.backends.cuda.stages import (
     make_padded,
     make_read,
     make_transform,
+    make_write,
 )
 
-CHUNK_THREADS = 1 << 17  # in all chunks together: about what a large GPU can hold
+CHUNK_THREADS = 1 << 16  # in all chunks together: what a large GPU can hold
 # Threads that share a multiprocessor: with 128 registers for each, and with 255 for float64.
 THREADS_AT_ONCE = {np.float32: 512, np.float64: 256}
 COLUMNS = 32  # neighbouring columns that a thread block of `reduce` adds up
+REDUCE_THREADS = min(256, MAX_THREADS)
 SUMS = 3  # dS, dG and dB
 
 
@@ -99,16 +101,47 @@ def make_unpermute(plan: Plan, dtype: Any, dropout: bool) -> Any:
 
 
 @cache
+def make_store_sums(plan: Plan, shift: int, dtype: Any) -> Any:
+    """Return a function that writes what a thread block has summed up in the layout `shift`.
+
+    The rows of a tile are added first, where there are several.
+    """
+    schedule, rows, d = plan.schedule, plan.rows_in_tile, 1 << plan.log_d
+    count, threads, length = schedule.registers, schedule.threads, index_type(d)
+    index, zero = make_index(schedule, shift), index_type(0)
+    write, place_of = make_write(schedule, shift, dtype), make_padded(dtype)
+
+    @device_function
+    def store_row(sums, shared, partial, start, thread):
+        for i in range(count):
+            partial[start + index(thread, 0) + index(zero, i)] = sums[i]
+
+    @device_function
+    def store_sum_of_rows(sums, shared, partial, start, thread):
+        cuda.syncthreads()
+        write(sums, shared, thread)
+        cuda.syncthreads()
+        for number in range(thread, d, threads):
+            column, total = index_type(number), dtype(0)
+            for row in range(rows):
+                total += shared[place_of(index_type(row) * length + column)]
+            partial[start + column] = total
+
+    return store_row if rows == 1 else store_sum_of_rows
+
+
+@cache
 def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
     """Return the kernel that fills dx and the partial sums of each thread block."""
     schedule = plan.schedule
-    count, size = schedule.registers, index_type(schedule.size)
+    count, length = schedule.registers, index_type(1 << plan.log_d)
     shared_size = schedule.shared_size(np.dtype(dtype).itemsize)
     load, turn = make_load(plan, dtype), make_turn(plan, dtype)
     transform = make_transform(schedule, dtype)
     back = make_transform(schedule.reversed(), dtype)
     permute, unpermute = make_permute(plan, dtype, dropout), make_unpermute(plan, dtype, dropout)
-    first, last = make_index(schedule, schedule.first), make_index(schedule, schedule.last)
+    store_last = make_store_sums(plan, schedule.last, dtype)
+    store_first = make_store_sums(plan, schedule.first, dtype)
     scale_first = make_scale(plan, schedule.first)
     row_of, column_of = make_row(plan, schedule.first), make_column(plan, schedule.first)
     zero, log_d, sums = index_type(0), index_type(plan.log_d), index_type(SUMS)
@@ -118,16 +151,6 @@ def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
     def add_products(total, a, b):
         for i in range(count):
             total[i] += a[i] * b[i]
-
-    @device_function
-    def store_first(total, partial, start, thread):
-        for i in range(count):
-            partial[start + first(thread, 0) + first(zero, i)] = total[i]
-
-    @device_function
-    def store_last(total, partial, start, thread):
-        for i in range(count):
-            partial[start + last(thread, 0) + last(zero, i)] = total[i]
 
     @device_function
     def store_dx(values, dx, block, group, thread, m, d_in):
@@ -182,10 +205,10 @@ def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
                 if need_dx:
                     scale_first(values, B, start, values, thread)
                     store_dx(values, dx, block, group, thread, m, d_in)
-            sums_start = (chunk * blocks + index_type(block)) * sums * size
-            store_last(dS, partial, sums_start, thread)
-            store_first(dG, partial, sums_start + size, thread)
-            store_first(dB, partial, sums_start + size + size, thread)
+            target = (chunk * blocks + index_type(block)) * sums * length
+            store_last(dS, shared, partial, target, thread)
+            store_first(dG, shared, partial, target + length, thread)
+            store_first(dB, shared, partial, target + length + length, thread)
 
     decorate = kernel(schedule.threads, THREADS_AT_ONCE[dtype])
     if dropout:
@@ -211,17 +234,16 @@ def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
 
 @cache
 def make_reduce(plan: Plan, dtype: Any) -> Any:
-    """Return the kernel that adds the partial sums (chunks, blocks, 3, tile) of 32 columns.
+    """Return the kernel that adds the partial sums (chunks, blocks, 3, d) of 32 columns.
 
     Each of its warps adds a share of the chunks, in order, and the first one adds the shares.
     """
-    warps = MAX_REDUCE_THREADS // COLUMNS
-    shared_size, columns = MAX_REDUCE_THREADS, index_type(COLUMNS)
-    size, rows = index_type(plan.schedule.size), plan.rows_in_tile
-    d, log_d, low = index_type(1 << plan.log_d), index_type(plan.log_d), (1 << plan.log_d) - 1
-    low, sums = index_type(low), index_type(SUMS)
+    warps = REDUCE_THREADS // COLUMNS
+    shared_size, columns = REDUCE_THREADS, index_type(COLUMNS)
+    d, log_d, sums = index_type(1 << plan.log_d), index_type(plan.log_d), index_type(SUMS)
+    low = index_type((1 << plan.log_d) - 1)
 
-    @kernel(MAX_REDUCE_THREADS)
+    @kernel(REDUCE_THREADS)
     def reduce(partial, dS, dG, dB, chunks, blocks):
         shared = cuda.shared.array(shared_size, dtype)
         lane = index_type(cuda.threadIdx.x) % columns
@@ -232,9 +254,7 @@ def make_reduce(plan: Plan, dtype: Any) -> Any:
         if parameter < blocks * d:
             block, column = parameter >> log_d, parameter & low
             for chunk in range(warp, chunks, warps):
-                at = ((index_type(chunk) * blocks + block) * sums + which) * size + column
-                for row in range(rows):
-                    total += partial[at + index_type(row) * d]
+                total += partial[((index_type(chunk) * blocks + block) * sums + which) * d + column]
         shared[warp * columns + lane] = total
         cuda.syncthreads()
         if warp == index_type(0) and parameter < blocks * d:
@@ -249,9 +269,6 @@ def make_reduce(plan: Plan, dtype: Any) -> Any:
                 dB[parameter] = total
 
     return reduce
-
-
-MAX_REDUCE_THREADS = min(256, MAX_THREADS)
 
 
 @lru_cache(KEPT)
@@ -275,7 +292,7 @@ def launches(
     sums = Launch(
         make_reduce(plan, dtype.type),
         grid=(-(-blocks * d_pad // COLUMNS), SUMS),
-        threads=MAX_REDUCE_THREADS,
+        threads=REDUCE_THREADS,
         read_bytes=partial * dtype.itemsize,
         written_bytes=SUMS * blocks * d_pad * dtype.itemsize,
     )
@@ -288,7 +305,7 @@ def fastfood_scratch(m: int, shape: tuple[int, int], dtype: Any) -> int:
     if not fits(d_pad, np.dtype(dtype).itemsize):
         return 0
     plan = backward_plan(d_pad.bit_length() - 1, np.dtype(dtype).itemsize)
-    return chunks(plan, m) * blocks * SUMS * plan.schedule.size
+    return chunks(plan, m) * blocks * SUMS * d_pad
 
 
 def chunks(plan: Plan, m: int) -> int:
@@ -315,7 +332,7 @@ def fastfood_backward(
     """Fill dx (unless it is None), dS, dG and dB; see `reference.fastfood_backward`.
 
     `partial` is scratch memory of `fastfood_scratch` numbers; without it some is allocated, for
-    which the GPU has to wait now and then.
+    which the GPU has to wait now and then. All work is put on the stream of dy.
     """
     if not fits(S.shape[1], x.dtype.itemsize):
         by_factors.backward(x, dy, S, G, B, perm, scale, keep, keep_scale, dx, dS, dG, dB)
@@ -326,12 +343,12 @@ def fastfood_backward(
     )
     plan = backward_plan(d_pad.bit_length() - 1, x.dtype.itemsize)
     if partial is None:
-        partial = empty((fastfood_scratch(m, (blocks, d_pad), x.dtype),), x.dtype, x.stream)
+        partial = empty((fastfood_scratch(m, (blocks, d_pad), x.dtype),), x.dtype, dy.stream)
     arrays = [flat(array) for array in (x, dy, S, G, B, perm)]
     arrays += [] if keep is None else [flat(keep)]
     arrays += [flat(x if dx is None else dx), partial]
     numbers = (m, x.shape[1], dy.shape[1], blocks, plan.groups(m))
     factors = (scale,) if keep is None else (scale, keep_scale)
-    run(gradients, x.stream, *arrays, *map(index_type, numbers), *map(real, factors))
+    run(gradients, dy.stream, *arrays, *map(index_type, numbers), *map(real, factors))
     targets = [flat(array) for array in (dS, dG, dB)]
-    run(sums, x.stream, partial, *targets, index_type(gradients.grid), index_type(blocks))
+    run(sums, dy.stream, partial, *targets, index_type(gradients.grid), index_type(blocks))

@@ -66,6 +66,7 @@ def backward(
     dB: Any,
 ) -> None:
     """Fill dx (unless it is None), dS, dG and dB; see `reference.fastfood_backward`."""
+    x = x.bind(dy.stream)
     kept, h_S = h_G(x, B, perm, keep, keep_scale)
     dh = empty(tuple(kept.shape), x.dtype, x.stream)
     factors.diagonal(kept, G, h_S)

@@ -130,4 +130,4 @@ def make_permute(plan: Plan, dtype: Any, dropout: bool) -> Any:
 
 def flat(array: Any) -> Any:
     """Return a contiguous array as one of one axis, which is what kernels take."""
-    return array.reshape(array.size)
+    return array if array.ndim == 1 else array.reshape(array.size)
