@@ -296,3 +296,68 @@ def test_fastfood_transform(d: int, nonlinearity: str) -> None:
     fastfood_transform(cuda.to_device(x), factors.to_device(), out=guarded.array, **options)
     assert error(guarded.array, truth) <= 2 * TOLERANCES["float32"]
     assert guarded.unharmed()
+
+
+# ------------------------------------------------------------ what the sections above leave out
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("d_in", "n_out"), [(5, 19), (1000, 1024), (4096, 8000)])
+def test_dropout(d_in: int, n_out: int, dtype: str) -> None:
+    """The mask is that of the host; whole numbers and a scale of a power of two: the same bits."""
+    layer = Fastfood(d_in, n_out, dropout=0.5, rng=0, dtype=dtype)
+    layer.scale = 0.5
+    rng = np.random.default_rng(1)
+    for value in layer.params.values():
+        value[...] = rng.integers(-1, 2, value.shape)
+    x, dy = (rng.integers(-1, 2, (7, size)).astype(dtype) for size in (d_in, n_out))
+    outcomes = []
+    for it, move in ((layer, lambda array: array), (layer.to_device(), cuda.to_device)):
+        y, cache = it.forward(move(x), train=True, rng=5)
+        dx, grads = it.backward(move(dy), cache)
+        outcomes.append([y, dx, *grads.values()])
+    for ours, theirs in zip(*reversed(outcomes), strict=True):
+        np.testing.assert_array_equal(ours.copy_to_host(), theirs)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("scale", [1.0, 1e7])
+@pytest.mark.parametrize("nonlinearity", ["cos", "cos_sin", "step", "relu_squared"])
+def test_other_nonlinearities(nonlinearity: str, scale: float, dtype: str) -> None:
+    """Also of huge angles. All angles are whole numbers, the same on both sides."""
+    factors = draw_fastfood(60, 100, rng=0)
+    rng = np.random.default_rng(2)
+    whole = [rng.integers(-3, 4, factors.S.shape).astype(dtype) for _ in range(2)]
+    factors = type(factors)(*whole, factors.B, factors.perm)
+    x = rng.integers(-3, 4, (9, 60)).astype(dtype)
+    phase = rng.integers(-3, 4, 100).astype(dtype) if nonlinearity == "cos" else None
+    options = {"scale": scale, "n_out": 100, "nonlinearity": nonlinearity}
+    theirs = fastfood_transform(x, factors, phase=phase, **options)
+    there = None if phase is None else cuda.to_device(phase)
+    ours = fastfood_transform(cuda.to_device(x), factors.to_device(dtype), phase=there, **options)
+    np.testing.assert_allclose(ours.copy_to_host(), theirs, rtol=1e-6, atol=1e-6)
+
+
+def test_no_rows() -> None:
+    layer = Fastfood(5, 19, rng=0).to_device()
+    y, cache = layer.forward(cuda.device_array((0, 5), np.float32))
+    dx, grads = layer.backward(cuda.device_array((0, 19), np.float32), cache)
+    assert y.shape == (0, 19) and dx.shape == (0, 5)
+    assert all(not grad.copy_to_host().any() for grad in grads.values())
+    assert fwht(cuda.device_array((0, 8), np.float32)).shape == (0, 8)
+    factors = draw_fastfood(5, 19, rng=0).to_device()
+    assert fastfood_transform(cuda.device_array((2, 0, 5), np.float32), factors).shape[:2] == (2, 0)
+
+
+@pytest.mark.parametrize("form", ["fused", "composed"])
+def test_forms_agree(form: str) -> None:
+    layer = Fastfood(60, 100, rng=0, form=form)
+    x = normal(5, 60)
+    y, cache = layer.forward(x)
+    dx, grads = layer.backward(np.ones_like(y), cache)
+    there = layer.to_device()
+    y_there, cache = there.forward(cuda.to_device(x))
+    dx_there, grads_there = there.backward(cuda.to_device(np.ones_like(y)), cache)
+    pairs = [(y_there, y), (dx_there, dx), *((grads_there[name], grads[name]) for name in grads)]
+    for ours, theirs in pairs:
+        assert error(ours, theirs) <= TOLERANCES["float32"]
