@@ -17,6 +17,7 @@ from numba import types
 
 from fastfood_np.backends.cuda import factors, hadamard
 from fastfood_np.backends.cuda.fastfood import backward, forward
+from fastfood_np.backends.cuda.fastfood import sums as sums_of_gradients
 from fastfood_np.backends.cuda.fastfood.plan import backward_plan, forward_plan
 from fastfood_np.backends.cuda.limits import GPU_SHARED_BYTES
 from fastfood_np.backends.cuda.storage import BFLOAT16
@@ -175,7 +176,7 @@ def sums(real: Any, registers: int) -> Case:
     plan = backward_plan(9, number.bitwidth // 8, GPU_SHARED_BYTES)
     return Case(
         f"reduce {number}",
-        lambda: backward.make_reduce(plan, real),
+        lambda: sums_of_gradients.make_reduce(plan, real),
         (*[number[::1]] * 4, types.uint64, types.uint64),
         registers,
         256 * number.bitwidth // 8,
