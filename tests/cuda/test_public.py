@@ -302,3 +302,19 @@ def test_a_layer_in_device_memory_is_saved_as_one_on_the_host(tmp_path: Path) ->
 def test_exact_kernels_are_for_host_memory() -> None:
     with pytest.raises(TypeError, match="X must be in host memory, got an array in device memory"):
         gaussian(cuda.to_device(np.ones((2, 2))), sigma=1.0)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.parametrize("scale", [1e6, 1e20, 1e35])
+def test_huge_angles(scale: float) -> None:
+    """Whole numbers, so that both sides take cosine and sine of the same angles."""
+    factors = draw_fastfood(4, 8, rng=0)
+    factors = FastfoodFactors(
+        whole(2, 4, seed=1), whole(2, 4, seed=2), factors.B.astype(np.float32), factors.perm
+    )
+    x, options = whole(3, 4, seed=3), {"scale": scale, "nonlinearity": "cos_sin"}
+    ours = fastfood_transform(cuda.to_device(x), factors.to_device(), **options).copy_to_host()
+    v = fastfood_transform(x, factors, scale=scale)
+    assert np.abs(v).max() > 1e6
+    truth = np.concatenate([np.cos(v.astype(np.float64)), np.sin(v.astype(np.float64))], axis=-1)
+    np.testing.assert_allclose(ours, truth, rtol=0, atol=1e-7)
