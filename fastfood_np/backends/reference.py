@@ -15,12 +15,6 @@ from fastfood_np.backends.reference_convolution import (
 from fastfood_np.backends.reference_convolution import (
     conv_pool2d_backward_weights as conv_pool2d_backward_weights,
 )
-from fastfood_np.backends.reference_convolution import (
-    max_pool2d as max_pool2d,
-)
-from fastfood_np.backends.reference_convolution import (
-    max_pool2d_backward as max_pool2d_backward,
-)
 from fastfood_np.backends.reference_factors import (
     diagonal as diagonal,
 )
@@ -47,6 +41,24 @@ from fastfood_np.backends.reference_factors import (
 )
 from fastfood_np.backends.reference_factors import (
     spread_backward as spread_backward,
+)
+from fastfood_np.backends.reference_hashing import (
+    hashed_matrix as hashed_matrix,
+)
+from fastfood_np.backends.reference_hashing import (
+    hashed_matrix_backward as hashed_matrix_backward,
+)
+from fastfood_np.backends.reference_pooling import (
+    average_pool2d as average_pool2d,
+)
+from fastfood_np.backends.reference_pooling import (
+    average_pool2d_backward as average_pool2d_backward,
+)
+from fastfood_np.backends.reference_pooling import (
+    max_pool2d as max_pool2d,
+)
+from fastfood_np.backends.reference_pooling import (
+    max_pool2d_backward as max_pool2d_backward,
 )
 from fastfood_np.validation import Array
 
@@ -83,6 +95,11 @@ def serial() -> AbstractContextManager[None]:
 def workers(count: int) -> AbstractContextManager[None]:
     """NumPy code has no threads of its own: `count` changes nothing."""
     return nullcontext()
+
+
+def teams(elements: int) -> int:
+    """Return how many threads are worth sharing this many elements out to: one."""
+    return 1
 
 
 def vectors(form: str) -> AbstractContextManager[None]:

@@ -12,7 +12,7 @@ from fastfood_np.validation import FLOAT_DTYPES, check_int
 CPUS = os.cpu_count() or 1  # to ask costs more than a short transform
 
 
-def result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def result_dtype(dtype: np.dtype[Any], name: str = "x") -> np.dtype[Any]:
     """Return float32 or float64, the dtype in which an array of `dtype` is transformed."""
     if dtype in FLOAT_DTYPES:
         return dtype
@@ -21,9 +21,9 @@ def result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     # By size, so that long double is refused only where it is longer than double.
     if dtype.kind == "f" and dtype.itemsize <= 8:
         return np.dtype(np.float64 if dtype.itemsize == 8 else np.float32)
-    hint = "; transform the real and the imaginary part apart" if dtype.kind == "c" else ""
+    hint = "; transform its real and its imaginary part apart" if dtype.kind == "c" else ""
     raise TypeError(
-        "x must hold float32 or float64 (or bool, integers or float16, which are converted), "
+        f"{name} must hold float32 or float64 (or bool, integers or float16, which are converted), "
         f"got {dtype}{hint}"
     )
 

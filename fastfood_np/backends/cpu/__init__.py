@@ -7,11 +7,17 @@ from fastfood_np.backends.cpu.convolution_gradients import (
 )
 from fastfood_np.backends.cpu.fastfood import fastfood_backward, fastfood_forward
 from fastfood_np.backends.cpu.hadamard import fwht
+from fastfood_np.backends.cpu.hashing import hashed_matrix, hashed_matrix_backward
 from fastfood_np.backends.cpu.host import description
-from fastfood_np.backends.cpu.jit import serial, workers
+from fastfood_np.backends.cpu.jit import serial, teams, workers
 from fastfood_np.backends.cpu.nonlinearities import apply_nonlinearity
 from fastfood_np.backends.cpu.pointwise import sgd_step
-from fastfood_np.backends.cpu.pooling import max_pool2d, max_pool2d_backward
+from fastfood_np.backends.cpu.pooling import (
+    average_pool2d,
+    average_pool2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+)
 from fastfood_np.backends.cpu.widths import vectors
 from fastfood_np.backends.reference_factors import (
     diagonal,
@@ -27,6 +33,8 @@ from fastfood_np.backends.reference_factors import (
 
 __all__ = [
     "apply_nonlinearity",
+    "average_pool2d",
+    "average_pool2d_backward",
     "conv_pool2d",
     "conv_pool2d_backward_input",
     "conv_pool2d_backward_weights",
@@ -37,6 +45,8 @@ __all__ = [
     "fastfood_backward",
     "fastfood_forward",
     "fwht",
+    "hashed_matrix",
+    "hashed_matrix_backward",
     "join",
     "join_backward",
     "max_pool2d",
@@ -47,6 +57,7 @@ __all__ = [
     "sgd_step",
     "spread",
     "spread_backward",
+    "teams",
     "vectors",
     "workers",
 ]
