@@ -25,27 +25,62 @@ def conv2d_backward(x, W, dy):
     return dx, dW, db
 
 
-def max_pool2d(x, size):
+def pooled(length, size, stride):
+    """How many windows Caffe makes of so many pixels: as many as it takes to reach the end."""
+    count = 1
+    while (count - 1) * stride + size < length:
+        count += 1
+    return count
+
+
+def window(at, shape, size, stride):
+    """Rows and columns of the pixels in a window, those outside the image left out."""
+    return [
+        (r, s)
+        for r in range(at[2] * stride, at[2] * stride + size)
+        for s in range(at[3] * stride, at[3] * stride + size)
+        if r < shape[2] and s < shape[3]
+    ]
+
+
+def max_pool2d(x, size, stride=None):
     """The maxima of the size x size windows, and the row and column that each comes from."""
-    m, channels, height, width = x.shape
-    y = np.zeros((m, channels, height // size, width // size), x.dtype)
+    stride = size if stride is None else stride
+    y = np.zeros((*x.shape[:2], *(pooled(n, size, stride) for n in x.shape[2:])), x.dtype)
     rows, columns = np.zeros(y.shape, int), np.zeros(y.shape, int)
     for at in np.ndindex(y.shape):
-        i, c, p, q = at
         best = None
-        for r in range(p * size, (p + 1) * size):
-            for s in range(q * size, (q + 1) * size):
-                value = x[i, c, r, s]
-                larger = best is None or value > best or (np.isnan(value) and not np.isnan(best))
-                if larger:
-                    best = y[at] = value
-                    rows[at], columns[at] = r, s
+        for r, s in window(at, x.shape, size, stride):
+            value = x[at[0], at[1], r, s]
+            larger = best is None or value > best or (np.isnan(value) and not np.isnan(best))
+            if larger:
+                best = y[at] = value
+                rows[at], columns[at] = r, s
     return y, rows, columns
 
 
-def max_pool2d_backward(x, size, dy):
+def average_pool2d(x, size, stride):
+    """The means of the pixels in the windows, computed in float64."""
+    y = np.zeros((*x.shape[:2], *(pooled(n, size, stride) for n in x.shape[2:])))
+    for at in np.ndindex(y.shape):
+        pixels = window(at, x.shape, size, stride)
+        y[at] = sum(float(x[at[0], at[1], r, s]) for r, s in pixels) / len(pixels)
+    return y
+
+
+def average_pool2d_backward(shape, size, stride, dy):
+    """dx of `average_pool2d`."""
+    dx = np.zeros(shape)
+    for at in np.ndindex(dy.shape):
+        pixels = window(at, shape, size, stride)
+        for r, s in pixels:
+            dx[at[0], at[1], r, s] += float(dy[at]) / len(pixels)
+    return dx
+
+
+def max_pool2d_backward(x, size, dy, stride=None):
     """dx of `max_pool2d`."""
-    _, rows, columns = max_pool2d(x, size)
+    _, rows, columns = max_pool2d(x, size, stride)
     dx = np.zeros(x.shape, dy.dtype)
     for at in np.ndindex(dy.shape):
         dx[at[0], at[1], rows[at], columns[at]] += dy[at]

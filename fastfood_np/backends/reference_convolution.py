@@ -1,4 +1,4 @@
-"""Convolution and max-pooling in plain NumPy; the Numba backend is checked against it.
+"""Convolution with max-pooling in plain NumPy; the Numba backend is checked against it.
 
 Both backends describe where a pooled maximum came from in the same way: `position`, an int32
 array of y's shape that holds the flat index ``row * W + column`` of it in a plane of x. For a
@@ -11,26 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from fastfood_np.backends.reference_pooling import max_pool2d
 from fastfood_np.validation import Array
-
-
-def max_pool2d(x: Array, size: int, y: Array, position: Array) -> None:
-    """Fill y (m, C, H / size, W / size) with the maxima of the size x size windows of x.
-
-    The first maximum in scan order counts, and a NaN counts as the largest number.
-    """
-    m, C, H, W = x.shape
-    windows = x.reshape(m, C, H // size, size, W // size, size).swapaxes(3, 4)
-    windows = windows.reshape(*y.shape, size * size)
-    first = windows.argmax(axis=-1)
-    y[:] = np.take_along_axis(windows, first[..., None], axis=-1)[..., 0]
-    p, q = np.ogrid[: H // size, : W // size]
-    position[:] = (p * size + first // size) * W + q * size + first % size
-
-
-def max_pool2d_backward(position: Array, dy: Array, dx: Array) -> None:
-    """Fill dx (m, C, H, W) with dy at the maxima and zero elsewhere."""
-    dx[:] = _spread(position, dy, dx.shape)
 
 
 def conv_pool2d(
@@ -45,7 +27,7 @@ def conv_pool2d(
     full = np.einsum("mchwij,ocij->mohw", patches, W, optimize=True)
     if b is not None:
         full = full + b[:, None, None]
-    max_pool2d(full, pool, y, position)
+    max_pool2d(full, pool, pool, y, position)
     rows, columns = np.divmod(position, full.shape[3])
     position[:] = rows * x.shape[3] + columns
     if relu:

@@ -5,21 +5,26 @@ from __future__ import annotations
 import numpy as np
 
 from fastfood_np import backends
-from fastfood_np.layers.base import Gradients, Layer, contiguous
+from fastfood_np.layers.base import Gradients, contiguous
 from fastfood_np.layers.cache import Cache, buffer
-from fastfood_np.validation import Array, check_int
+from fastfood_np.layers.pool2d import Pool2D
+from fastfood_np.validation import Array
 
 
-class MaxPool2D(Layer):
-    """The maximum of each size x size window; the windows do not overlap. Cost O(m C H W).
+class MaxPool2D(Pool2D):
+    """The maximum of each size x size window. Cost O(m C H W), times (size / stride)^2.
 
-    x is (m, C, H, W), y is (m, C, H / size, W / size). The first maximum in scan order gets the
-    gradient; a NaN counts as the largest number.
+    x is (m, C, H, W), y is (m, C, H / size, W / size), or as `stride` says. The first maximum in
+    scan order gets the gradient; a NaN counts as the largest number.
 
     Parameters
     ----------
     size : int
-        Height, width and stride of the windows; H and W must be multiples of it.
+        Height and width of the windows.
+    stride : int, optional
+        From one window to the next, at most `size`. y then has Caffe's
+        ceil((H - size) / stride) + 1 rows, columns likewise, and windows over the edge are cut.
+        Unless given the windows do not overlap, and H and W must be multiples of `size`.
 
     Examples
     --------
@@ -31,31 +36,16 @@ class MaxPool2D(Layer):
     >>> layer.backward(np.ones_like(y), cache)[0]
     array([[[[0., 1.],
              [0., 0.]]]])
+    >>> MaxPool2D(3, stride=2)(np.zeros((1, 3, 32, 32))).shape
+    (1, 3, 16, 16)
     """
 
-    input_shape = (None, None, None)
-
-    def __init__(self, size: int) -> None:
-        check_int(size, "size", minimum=1)
-        super().__init__(size=size)
-        self.size = size
-
-    def check_input(self, x: Array) -> None:
-        """Raise a clear error unless `x` is a batch of images that whole windows tile."""
-        super().check_input(x)
-        if x.shape[2] % self.size or x.shape[3] % self.size:
-            raise ValueError(
-                f"x must hold images whose height and width are multiples of size = {self.size}, "
-                f"got shape {x.shape}"
-            )
-
     def _forward(self, x: Array, cache: Cache, rng: np.random.Generator | None) -> Array:
-        m, channels, height, width = x.shape
-        shape = (m, channels, height // self.size, width // self.size)
+        shape = self._y_shape(x)
         y = buffer(cache, "y", shape, x.dtype)
         cache["position"] = position = buffer(cache, "position", shape, np.int32)
         cache["x_shape"] = x.shape
-        backends.select().max_pool2d(contiguous(x), self.size, y, position)
+        backends.select().max_pool2d(contiguous(x), self.size, self.stride, y, position)
         return y
 
     def _backward(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Array | None, Gradients]:

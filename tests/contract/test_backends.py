@@ -129,9 +129,26 @@ def run_pool(backend, dtype, kind):
     rng = np.random.default_rng(2)
     x, dy = numbers(rng, (3, 2, 6, 4), dtype, kind), numbers(rng, (3, 2, 3, 2), dtype, kind)
     y, position, dx = np.empty_like(dy), np.empty(dy.shape, np.int32), np.full_like(x, np.nan)
-    backend.max_pool2d(x, 2, y, position)
+    backend.max_pool2d(x, 2, 2, y, position)
     backend.max_pool2d_backward(position, dy, dx)
     return [y, position, dx]
+
+
+def run_overlapping_windows(backend, dtype, kind):
+    """Pooling 3 x 3 every two pixels, once with windows cut on both sides, once with none cut."""
+    rng, results = np.random.default_rng(6), []
+    for height, width, rows, columns in ((6, 8, 3, 4), (5, 7, 2, 3)):
+        x, dy = (
+            numbers(rng, (3, 2, *size), dtype, kind) for size in ((height, width), (rows, columns))
+        )
+        y, mean, position = np.empty_like(dy), np.empty_like(dy), np.empty(dy.shape, np.int32)
+        dx, dx_of_mean = np.full_like(x, np.nan), np.full_like(x, np.nan)
+        backend.max_pool2d(x, 3, 2, y, position)
+        backend.max_pool2d_backward(position, dy, dx)
+        backend.average_pool2d(x, 3, 2, mean)
+        backend.average_pool2d_backward(dy, 3, 2, dx_of_mean)
+        results += [y, position, dx, mean, dx_of_mean]
+    return results
 
 
 def run_convolution(backend, dtype, kind, channels=2, relu=True, bias=True):
@@ -182,6 +199,7 @@ RUNS = [
     run_fastfood,
     run_fastfood_dropout,
     run_pool,
+    run_overlapping_windows,
     run_convolution,
     run_wide_convolution,
     run_sgd_step,

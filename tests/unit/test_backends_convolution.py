@@ -93,7 +93,7 @@ def test_max_pool_equals_loops(shape, size, dtype, backend):
     x = np.random.default_rng(0).integers(-2, 3, shape).astype(dtype)  # with ties
     want, rows, columns = oracles.max_pool2d(x, size)
     y, position, dx = np.empty_like(want), np.empty(want.shape, np.int32), np.empty_like(x)
-    backends.select(backend).max_pool2d(x, size, y, position)
+    backends.select(backend).max_pool2d(x, size, size, y, position)
     np.testing.assert_array_equal(y, want)
     np.testing.assert_array_equal(position, rows * shape[3] + columns)
     dy = np.arange(1.0, 1 + y.size, dtype=dtype).reshape(y.shape)
@@ -101,11 +101,80 @@ def test_max_pool_equals_loops(shape, size, dtype, backend):
     np.testing.assert_array_equal(dx, oracles.max_pool2d_backward(x, size, dy))
 
 
+# Height and width, size and stride: cut below, at the right, on both sides, nowhere.
+WINDOWS = [
+    ((6, 5), 3, 2),
+    ((5, 6), 3, 2),
+    ((4, 8), 3, 2),
+    ((7, 5), 3, 2),
+    ((3, 3), 3, 1),
+    ((5, 6), 4, 3),
+    ((3, 4), 3, 3),
+    ((1, 3), 1, 1),
+]
+every_window = pytest.mark.parametrize(("plane", "size", "stride"), WINDOWS)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@every_window
+def test_max_pool_with_a_stride_equals_loops(plane, size, stride, dtype, backend):
+    x = np.random.default_rng(0).integers(-4, 1, (2, 3, *plane)).astype(dtype)  # with ties
+    x[0, 0, -1, -1] = -np.inf
+    want, rows, columns = oracles.max_pool2d(x, size, stride)
+    y, position, dx = np.empty_like(want), np.empty(want.shape, np.int32), np.full_like(x, np.nan)
+    backends.select(backend).max_pool2d(x, size, stride, y, position)
+    np.testing.assert_array_equal(y, want)
+    np.testing.assert_array_equal(position, rows * plane[1] + columns)
+    dy = np.arange(1.0, 1 + y.size, dtype=dtype).reshape(y.shape)
+    backends.select(backend).max_pool2d_backward(position, dy, dx)
+    np.testing.assert_array_equal(dx, oracles.max_pool2d_backward(x, size, dy, stride))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@every_window
+def test_average_pool_equals_loops(plane, size, stride, dtype, backend):
+    x = np.random.default_rng(0).standard_normal((2, 3, *plane)).astype(dtype)
+    want = oracles.average_pool2d(x, size, stride)
+    y, dx = np.empty(want.shape, dtype), np.full_like(x, np.nan)
+    backends.select(backend).average_pool2d(x, size, stride, y)
+    np.testing.assert_allclose(y, want, rtol=0, atol=tolerance(dtype, 1))
+    dy = np.random.default_rng(1).standard_normal(y.shape).astype(dtype)
+    backends.select(backend).average_pool2d_backward(dy, size, stride, dx)
+    want = oracles.average_pool2d_backward(x.shape, size, stride, dy)
+    np.testing.assert_allclose(dx, want, rtol=0, atol=tolerance(dtype, 1))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_windows_of_minus_infinity(backend):
+    """The first pixel is the maximum, also where windows are cut."""
+    x = np.full((1, 1, 4, 4), -np.inf)
+    y, position = np.empty((1, 1, 2, 2)), np.empty((1, 1, 2, 2), np.int32)
+    backends.select(backend).max_pool2d(x, 3, 2, y, position)
+    assert (y == -np.inf).all()
+    assert position.ravel().tolist() == [0, 2, 8, 10]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nan_in_overlapping_windows(backend):
+    """Every window that holds it has it as its maximum and as its mean."""
+    x = np.zeros((1, 1, 5, 5))
+    x[0, 0, 2, 2] = np.nan
+    y, position = np.empty((1, 1, 2, 2)), np.empty((1, 1, 2, 2), np.int32)
+    backends.select(backend).max_pool2d(x, 3, 2, y, position)
+    assert np.isnan(y).all()
+    assert (position == 12).all()
+    x[0, 0, 2, 2], x[0, 0, 0, 0] = 0, np.nan
+    backends.select(backend).average_pool2d(x, 3, 2, y)
+    assert np.isnan(y).ravel().tolist() == [True, False, False, False]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_nan_is_the_largest_number(backend):
     x = np.array([[[[9.0, 1.0], [np.nan, np.nan]]]])
     y, position = np.empty((1, 1, 1, 1)), np.empty((1, 1, 1, 1), np.int32)
-    backends.select(backend).max_pool2d(x, 2, y, position)
+    backends.select(backend).max_pool2d(x, 2, 2, y, position)
     assert np.isnan(y[0, 0, 0, 0])
     assert position[0, 0, 0, 0] == 2  # the first of them
     for relu in (False, True):
@@ -155,9 +224,22 @@ def test_threads_change_no_bit_of_max_pool(monkeypatch):
     for minimum in (10**9, 0):
         monkeypatch.setattr(jit, "PARALLEL_MIN_ELEMENTS", minimum)
         y, position, dx = np.empty((5, 2, 2, 2)), np.empty((5, 2, 2, 2), np.int32), np.empty_like(x)
-        backends.select("cpu").max_pool2d(x, 2, y, position)
+        backends.select("cpu").max_pool2d(x, 2, 2, y, position)
         backends.select("cpu").max_pool2d_backward(position, y, dx)
         results.append((y, position, dx))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_threads_change_no_bit_of_average_pool(monkeypatch):
+    x = np.random.default_rng(0).standard_normal((5, 2, 6, 7)).astype(np.float32)
+    results = []
+    for minimum in (10**9, 0):
+        monkeypatch.setattr(jit, "PARALLEL_MIN_ELEMENTS", minimum)
+        y, dx = np.empty((5, 2, 3, 3), np.float32), np.empty_like(x)
+        backends.select("cpu").average_pool2d(x, 3, 2, y)
+        backends.select("cpu").average_pool2d_backward(y, 3, 2, dx)
+        results.append((y, dx))
     for a, b in zip(*results, strict=True):
         np.testing.assert_array_equal(a, b)
 
