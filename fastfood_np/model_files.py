@@ -93,11 +93,21 @@ def _product(config: dict[str, Any], *names: str) -> int:
 
 # How many numbers a layer holds, at least, by its config; a layer not named here holds none.
 LEAST_ENTRIES: dict[str, Callable[[dict[str, Any]], int]] = {
+    "BlockCirculant": lambda config: (
+        -(-_product(config, "d_in", "n_out") // _product(config, "block_size"))
+    ),
+    "Center": lambda config: math.prod(check_shape(config["shape"], "shape")),
+    "Circulant": lambda config: 2 * max(_product(config, "d_in"), _product(config, "n_out")),
     "Conv2D": _convolution_entries,
     "ConvPool2D": _convolution_entries,
     "Dense": lambda config: _product(config, "d_in", "n_out"),
     "Diagonal": lambda config: math.prod(check_shape(config["shape"], "shape")),
     "Fastfood": lambda config: 4 * max(_product(config, "d_in"), _product(config, "n_out")),
+    "Hashed": lambda config: _product(config, "n_hashed"),
+    "LowRank": lambda config: (
+        _product(config, "rank") * (_product(config, "d_in") + _product(config, "n_out"))
+    ),
+    "SORF": lambda config: 3 * max(_product(config, "d_in"), _product(config, "n_out")),
 }
 
 

@@ -211,6 +211,21 @@ def check_cache(cache: Any) -> None:
         raise ValueError("cache must come from a forward pass of this layer, got one never filled")
 
 
+def check_finite(value: Any, name: str, shape: tuple[int, ...]) -> Array:
+    """Return a finite array of real numbers, as given, of exactly this shape."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # nested lists of different lengths
+        raise ValueError(f"{name} must have shape {shape}: {error}") from error
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must hold real numbers, got {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, but holds NaN or infinity")
+    return array
+
+
 def check_points(points: Any, name: str) -> Array:
     """Return a finite 2-D float array (m, d) with m, d >= 1; integers and bool become float64."""
     if getattr(points, "__cuda_ndarray__", False):

@@ -16,11 +16,12 @@ class ConvPool2D(Conv2D):
     The image before pooling is never stored, and backward touches only the outputs that were the
     maximum of their window: 1 in pool * pool, fewer still behind a ReLU. The ReLU is applied to
     the pooled output, which is the same as before pooling: ``y = max(0, .)``, and a gradient
-    passes only where y > 0. y has shape (m, out, (H - kh + 1) / pool, (W - kw + 1) / pool).
+    passes only where y > 0. y has shape (m, out, (H - kh + 1) / pool, (W - kw + 1) / pool), H and W
+    being those of the padded image.
 
     Parameters
     ----------
-    in_channels, out_channels, kernel_size, bias, rng, dtype
+    in_channels, out_channels, kernel_size, padding, bias, rng, dtype
         Those of `Conv2D`.
     pool : int
         Height, width and stride of the pooling windows.
@@ -35,6 +36,7 @@ class ConvPool2D(Conv2D):
         kernel_size: int | tuple[int, int],
         pool: int,
         *,
+        padding: int = 0,
         bias: bool = True,
         relu: bool = False,
         rng: Any = None,
@@ -42,7 +44,15 @@ class ConvPool2D(Conv2D):
     ) -> None:
         check_int(pool, "pool", minimum=1)
         check_bool(relu, "relu")
-        super().__init__(in_channels, out_channels, kernel_size, bias=bias, rng=rng, dtype=dtype)
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            padding=padding,
+            bias=bias,
+            rng=rng,
+            dtype=dtype,
+        )
         self.pool, self.relu = pool, relu
         self.config.update(pool=pool, relu=relu)
 
@@ -50,7 +60,10 @@ class ConvPool2D(Conv2D):
         """Raise a clear error unless `x` is a batch of images that kernel and windows fit."""
         super().check_input(x)
         kernel = self.params["W"].shape[2:]
-        height, width = x.shape[2] - kernel[0] + 1, x.shape[3] - kernel[1] + 1
+        height, width = (
+            have + 2 * self.padding - size + 1
+            for have, size in zip(x.shape[2:], kernel, strict=True)
+        )
         if height % self.pool or width % self.pool:
             raise ValueError(
                 f"x must hold images whose convolution has a height and width that are multiples "

@@ -1,5 +1,6 @@
 """Which layers, and which sizes."""
 
+from fastfood_np.models.cifar10_quick import cifar10_quick
 from fastfood_np.models.lenet import (
     decay_multipliers,
     deep_fried_lenet,
@@ -7,4 +8,4 @@ from fastfood_np.models.lenet import (
     rate_multipliers,
 )
 
-__all__ = ["decay_multipliers", "deep_fried_lenet", "lenet", "rate_multipliers"]
+__all__ = ["cifar10_quick", "decay_multipliers", "deep_fried_lenet", "lenet", "rate_multipliers"]

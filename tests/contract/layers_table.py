@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastfood_np.layers import (
+    AveragePool2D,
+    Center,
     Conv2D,
     ConvPool2D,
     Dense,
@@ -98,6 +100,12 @@ def _frozen_start(dtype):
             ("diagonal", Diagonal(9, dtype=dtype)),
         ]
     )
+
+
+def _center(dtype):
+    layer = Center((2, 3))
+    layer.constants["mean"][:] = [[0.5, -1.25, 3.0], [0.0, 0.1, -0.2]]
+    return layer
 
 
 _PERM = [[2, 0, 3, 1, 7, 6, 4, 5], [1, 2, 3, 4, 5, 6, 7, 0]]
@@ -228,3 +236,49 @@ for form in ("fused", "composed"):
             (48, 0),
         ),
     ]
+# The layers of cifar10_quick: padding, overlapping windows that are cut at the edges.
+CASES += [
+    Case("center", _center, (2, 3), ((5, 3), (2, 3), (5, 2, 4)), linear=False),
+    Case(
+        "max-pool-stride",
+        lambda dtype: MaxPool2D(3, stride=2),
+        (2, 6, 5),
+        ((5, 6, 5), (5, 2, 2, 5), (5, 2, 6, 2)),
+        linear=False,
+    ),
+    Case(
+        "average-pool",
+        lambda dtype: AveragePool2D(2),
+        (2, 4, 6),
+        ((5, 4, 6), (5, 2, 3, 6), (5, 2, 4, 5)),
+    ),
+    Case(
+        "average-pool-stride",
+        lambda dtype: AveragePool2D(3, stride=2),
+        (2, 6, 5),
+        ((5, 6, 5), (5, 2, 2, 5), (5, 2, 6, 2)),
+    ),
+    Case(
+        "conv-padding",
+        lambda dtype: Conv2D(2, 3, (5, 3), padding=2, rng=1, dtype=dtype),
+        (2, 4, 3),
+        (*_PLANES, (5, 3, 4, 3), (5, 2, 0, 3)),
+        (90, 3),
+        linear=False,
+    ),
+    Case(
+        "conv-padding-no-bias",
+        lambda dtype: Conv2D(16, 2, 3, padding=1, bias=False, rng=1, dtype=dtype),
+        (16, 3, 2),
+        ((5, 2, 3, 2), (5, 16, 0, 2)),
+        (288, 0),
+    ),
+    Case(
+        "conv-pool-padding-relu",
+        lambda dtype: ConvPool2D(2, 3, 3, 2, padding=1, relu=True, rng=1, dtype=dtype),
+        (2, 4, 6),
+        (*_PLANES, (5, 2, 5, 6)),
+        (54, 3),
+        linear=False,
+    ),
+]

@@ -22,6 +22,8 @@ from fastfood_np.datasets import load, write_idx
 from fastfood_np.files import read_npz, write_npz
 from fastfood_np.kernels import arc_cosine, ball_sum, gaussian, laplacian, matern
 from fastfood_np.layers import (
+    AveragePool2D,
+    Center,
     Conv2D,
     Dense,
     Dropout,
@@ -33,6 +35,7 @@ from fastfood_np.layers import (
     SoftmaxCrossEntropy,
 )
 from fastfood_np.model_files import load_model, save_model
+from fastfood_np.models import cifar10_quick
 from fastfood_np.training import SGD, Cosine, Trainer
 from fastfood_np.validation import DatasetError, ModelFileError
 
@@ -71,6 +74,42 @@ CALLS: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
         lambda: MaxPool2D(2)(np.zeros((1, 1, 4, 5), np.float32)),
         ValueError,
         r"x must hold .* multiples of size = 2, got shape \(1, 1, 4, 5\)",
+    ),
+    (
+        "images smaller than a window",
+        lambda: AveragePool2D(3, stride=2)(np.zeros((1, 1, 2, 5), np.float32)),
+        ValueError,
+        r"x must hold images of at least 3 x 3, the windows' size, got shape \(1, 1, 2, 5\)",
+    ),
+    (
+        "windows that leave pixels out",
+        lambda: MaxPool2D(2, stride=3),
+        ValueError,
+        r"stride must be at most 2, got 3",
+    ),
+    (
+        "negative padding",
+        lambda: Conv2D(1, 2, 5, padding=-2),
+        ValueError,
+        r"padding must be at least 0, got -2",
+    ),
+    (
+        "images of another shape than the mean",
+        lambda: Center((3, 4))(np.zeros((1, 4, 3), np.float32)),
+        ValueError,
+        r"x must have shape \(m, 3, 4\), got \(1, 4, 3\)",
+    ),
+    (
+        "a mean of another shape",
+        lambda: cifar10_quick(mean=np.zeros((32, 32, 3))),
+        ValueError,
+        r"mean must have shape \(3, 32, 32\), got \(32, 32, 3\)",
+    ),
+    (
+        "a head that takes other features",
+        lambda: cifar10_quick(head=Dense(800, 64)),
+        ValueError,
+        r"head must take rows of 1024 features: x must have shape \(m, 800\), got \(1, 1024\)",
     ),
     (
         "Hadamard layer's length",

@@ -4,6 +4,7 @@ import numpy as np
 import oracles_convolution as oracles
 import pytest
 
+from fastfood_np import backends
 from fastfood_np.layers.conv2d import Conv2D
 
 
@@ -46,6 +47,36 @@ def test_equals_loops(kernel, dtype):
     for have, expected in zip((dx, grads["W"], grads["b"]), want, strict=True):
         assert have.dtype == dtype
         np.testing.assert_allclose(have, expected, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("kernel", "padding"), [(3, 1), (5, 2), ((1, 2), 3)])
+def test_padding_is_zeros_around_the_image(kernel, padding, dtype, backend):
+    layer = Conv2D(2, 3, kernel, padding=padding, rng=1, dtype=dtype)
+    x = images(2, 2, 5, 4, dtype=dtype)
+    around = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    W, b = layer.params["W"], layer.params["b"]
+    with backends.using(backend):
+        y, cache = layer.forward(x)
+        dy = images(*y.shape, dtype=dtype, seed=4)
+        dx, grads = layer.backward(dy, cache)
+    bound = 200 * np.finfo(dtype).eps
+    np.testing.assert_allclose(y, oracles.conv2d(around, W, b), rtol=0, atol=bound)
+    inner = slice(padding, -padding)
+    want_dx, *want = oracles.conv2d_backward(around, W, dy)
+    np.testing.assert_allclose(dx, want_dx[:, :, inner, inner], rtol=0, atol=bound)
+    for have, expected in zip((grads["W"], grads["b"]), want, strict=True):
+        np.testing.assert_allclose(have, expected, rtol=0, atol=bound)
+
+
+def test_padding_makes_room_for_the_kernel():
+    layer = Conv2D(1, 2, (5, 1), padding=2, rng=1)
+    assert layer(np.ones((1, 1, 1, 1), np.float32)).shape == (1, 2, 1, 5)
+    with pytest.raises(ValueError, match="at least 1 x 1, the kernel's size less 4 for the padd"):
+        layer(np.ones((1, 1, 0, 1), np.float32))
+    with pytest.raises(ValueError, match=r"at least 3 x 3, .* less 2 .*\(1, 1, 2, 9\)"):
+        Conv2D(1, 2, 5, padding=1)(np.ones((1, 1, 2, 9), np.float32))
 
 
 def test_gradient():
@@ -144,6 +175,8 @@ def test_refuses_input(x, error, message):
         ({"kernel_size": 0}, ValueError, "kernel_size"),
         ({"kernel_size": (2, 2, 2)}, ValueError, "kernel_size"),
         ({"kernel_size": (2,)}, ValueError, "kernel_size"),
+        ({"padding": -1}, ValueError, "padding must be at least 0, got -1"),
+        ({"padding": (1, 1)}, TypeError, "padding must be an integer"),
         ({"bias": 1}, TypeError, "bias"),
         ({"dtype": np.float16}, TypeError, "dtype"),
     ],

@@ -54,6 +54,21 @@ def test_equals_the_chain(case, dtype, relu, backend):
         np.testing.assert_allclose(have, expected, rtol=0, atol=bound)
 
 
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("pool", [1, 2])
+def test_padding_is_that_of_the_chain(pool, relu):
+    layer = ConvPool2D(2, 3, 3, pool, padding=1, relu=relu, rng=1, dtype=np.float64)
+    x = np.random.default_rng(0).standard_normal((3, 2, 4, 6))
+    y, cache = layer.forward(x)
+    assert y.shape == (3, 3, 4 // pool, 6 // pool)
+    dy = np.random.default_rng(2).standard_normal(y.shape)
+    dx, grads = layer.backward(dy, cache)
+    want_y, want_dx, want = chain(layer, x, dy)
+    np.testing.assert_array_equal(y, want_y)
+    for have, expected in [(dx, want_dx), *((grads[name], want[name]) for name in ("W", "b"))]:
+        np.testing.assert_allclose(have, expected, rtol=0, atol=1e-13)
+
+
 def test_ties_go_to_the_first_also_where_the_bias_makes_them():
     """1e8 + 1 and 1e8 are the same float32: then the first gets the gradient, as in the chain."""
     layer = ConvPool2D(1, 1, 1, 2)
@@ -129,6 +144,8 @@ def test_refuses():
         layer(np.zeros((1, 1, 7, 8), np.float32))
     with pytest.raises(ValueError, match=r"at least 5 x 5"):
         layer(np.zeros((1, 1, 4, 8), np.float32))
+    with pytest.raises(ValueError, match="which gives 5 x 6"):
+        ConvPool2D(1, 2, 5, 2, padding=1)(np.zeros((1, 1, 7, 8), np.float32))
     with pytest.raises(ValueError, match="pool"):
         ConvPool2D(1, 2, 5, 0)
     with pytest.raises(TypeError, match="relu"):

@@ -22,9 +22,18 @@ from fastfood_np.validation import ModelFileError
 DTYPES = ("float32", "float64")
 NO_LAYERS = {"Layer", "SoftmaxCrossEntropy"}
 
+
+def centered(shape: tuple[int, ...]) -> Layer:
+    layer = layers.Center(shape)
+    layer.constants["mean"][:] = np.random.default_rng(4).standard_normal(shape)
+    return layer
+
+
 # An example of each kind of layer, and the shape of one of its inputs.
 EXAMPLES: dict[str, tuple[Callable[[str], Layer], tuple[int, ...]]] = {
-    "Conv2D": (lambda dtype: layers.Conv2D(2, 3, (3, 2), rng=0, dtype=dtype), (2, 5, 5)),
+    "AveragePool2D": (lambda dtype: layers.AveragePool2D(3, stride=2), (1, 4, 4)),
+    "Center": (lambda dtype: centered((2, 3)), (2, 3)),
+    "Conv2D": (lambda dtype: layers.Conv2D(2, 3, (3, 2), padding=1, rng=0, dtype=dtype), (2, 5, 5)),
     "ConvPool2D": (
         lambda dtype: layers.ConvPool2D(2, 3, 3, pool=2, relu=True, bias=False, rng=0, dtype=dtype),
         (2, 6, 6),
@@ -38,7 +47,7 @@ EXAMPLES: dict[str, tuple[Callable[[str], Layer], tuple[int, ...]]] = {
     ),
     "Flatten": (lambda dtype: layers.Flatten(), (2, 3)),
     "Hadamard": (lambda dtype: layers.Hadamard(), (8,)),
-    "MaxPool2D": (lambda dtype: layers.MaxPool2D(2), (1, 4, 4)),
+    "MaxPool2D": (lambda dtype: layers.MaxPool2D(2, stride=1), (1, 4, 4)),
     "Permutation": (lambda dtype: layers.Permutation([[2, 0, 1], [0, 1, 2]]), (2, 3)),
     "ReLU": (lambda dtype: layers.ReLU(), (5,)),
     "Sequential": (
@@ -110,6 +119,17 @@ def test_models(tmp_path: Path, model: Layer) -> None:
     assert all(np.array_equal(back.params[name], w) for name, w in model.params.items())
 
 
+def test_layers_saved_before_they_had_padding_or_a_stride(tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    model = Sequential([("conv", Conv2D(1, 2, 3, rng=0)), ("pool", MaxPool2D(2))])
+    save_model(path, model)
+    conv = {"in_channels": 1, "out_channels": 2, "kernel_size": 3, "bias": True, "dtype": "float32"}
+    older = {"Sequential": {"conv": {"Conv2D": conv}, "pool": {"MaxPool2D": {"size": 2}}}}
+    changed_header(path, architecture=older)
+    x = np.random.default_rng(0).standard_normal((2, 1, 6, 6)).astype(np.float32)
+    np.testing.assert_array_equal(load_model(path)[0](x), model(x))
+
+
 def test_astype_is_stored(tmp_path: Path, small_model: Layer) -> None:
     save_model(tmp_path / "model.npz", small_model.astype(np.float64))
     assert load_model(tmp_path / "model.npz")[0].dtype == np.float64
@@ -157,6 +177,7 @@ def test_wrong_headers(
     [
         {"Dense": {"d_in": 10**12, "n_out": 1}},
         {"Dense": {"d_in": 10**5, "n_out": 10**5}},
+        {"Center": {"shape": [10**5, 10**5]}},
         {"Diagonal": {"shape": [10**5, 10**5]}},
         {"Fastfood": {"d_in": 10**9, "n_out": 1}},
         {"Fastfood": {"d_in": 1, "n_out": 10**9}},
