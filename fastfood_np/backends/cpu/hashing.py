@@ -12,43 +12,53 @@ GOLDEN, FIRST, SECOND = np.uint32(0x9E3779B1), np.uint32(0x85EBCA6B), np.uint32(
 
 
 @part
-def _mixed(entry, seed):
-    h = np.uint32(np.uint32(entry) * GOLDEN + seed)
-    h = np.uint32((h ^ (h >> np.uint32(16))) * FIRST)
-    h = np.uint32((h ^ (h >> np.uint32(13))) * SECOND)
-    return np.uint32(h ^ (h >> np.uint32(16)))
+def _row_of_places(row, n_hashed, seed, places):
+    """Fill `places` with 2 h + [s = 1] for the entries of a row: the part that is vectorised."""
+    first = np.uint32(row * places.size)
+    for j in range(places.size):
+        bits = np.uint32(np.uint32(first + np.uint32(j)) * GOLDEN + seed)
+        bits = np.uint32((bits ^ (bits >> np.uint32(16))) * FIRST)
+        bits = np.uint32((bits ^ (bits >> np.uint32(13))) * SECOND)
+        bits = np.uint32(bits ^ (bits >> np.uint32(16)))
+        h = np.uint32(np.uint64(bits >> np.uint32(1)) * np.uint64(n_hashed) >> np.uint64(31))
+        places[j] = np.uint32(2) * h + (bits & np.uint32(1))
 
 
 @part
-def _expand_row(w, number, seed, row):
+def _gather(both, places, row):
     for j in range(row.size):
-        h = _mixed(number + np.uint64(j), seed)
-        value = w[np.uint64(h >> np.uint32(1)) * np.uint64(w.size) >> np.uint64(31)]
-        row[j] = value if h & np.uint32(1) else -value
+        row[j] = both[places[j]]
+
+
+@part
+def _scatter(row, places, sums):
+    for j in range(row.size):
+        sums[places[j]] += row[j]
 
 
 def _expand(lanes, w, seed, W, team, first, last):
+    both = np.empty(2 * w.size, w.dtype)
+    for k in range(w.size):
+        both[2 * k] = -w[k]
+        both[2 * k + 1] = w[k]
+    places = np.empty(W.shape[1], np.uint32)
     for i in range(first, last):
-        _expand_row(w, np.uint64(i) * np.uint64(W.shape[1]), seed, W[i])
+        _row_of_places(i, w.size, seed, places)
+        _gather(both, places, W[i])
 
 
-@part
-def _gather_row(row, number, seed, dw):
-    for j in range(row.size):
-        h = _mixed(number + np.uint64(j), seed)
-        index = np.uint64(h >> np.uint32(1)) * np.uint64(dw.size) >> np.uint64(31)
-        dw[index] += row[j] if h & np.uint32(1) else -row[j]
-
-
-def _gather(lanes, dW, seed, dw, team, first, last):
-    for i in range(dw.size):
-        dw[i] = 0
+def _collect(lanes, dW, seed, dw, team, first, last):
+    sums = np.zeros(2 * dw.size, dW.dtype)
+    places = np.empty(dW.shape[1], np.uint32)
     for i in range(dW.shape[0]):
-        _gather_row(dW[i], np.uint64(i) * np.uint64(dW.shape[1]), seed, dw)
+        _row_of_places(i, dw.size, seed, places)
+        _scatter(dW[i], places, sums)
+    for k in range(dw.size):
+        dw[k] = sums[2 * k + 1] - sums[2 * k]
 
 
 _expand_rows = Kernel(_expand)
-_gather_rows = Kernel(_gather)
+_collect_all = Kernel(_collect)
 
 
 def hashed_matrix(w: Array, seed: int, W: Array) -> None:
@@ -57,5 +67,8 @@ def hashed_matrix(w: Array, seed: int, W: Array) -> None:
 
 
 def hashed_matrix_backward(dW: Array, seed: int, dw: Array) -> None:
-    """Fill dw with the sum of s(i, j) dW_ij over the entries that share a weight, row by row."""
-    _gather_rows(1, 1, (), usual(dW), np.uint32(seed), dw)
+    """Fill dw with the sum of s(i, j) dW_ij over the entries that share a weight.
+
+    Entries that share a sign as well are added first, row by row; one thread does all.
+    """
+    _collect_all(1, 1, (), usual(dW), np.uint32(seed), dw)
