@@ -8,20 +8,22 @@ from fastfood_np.backends.cpu.jit import part, teams
 from fastfood_np.backends.cpu.kernel import Kernel, usual
 from fastfood_np.validation import Array
 
-GOLDEN, FIRST, SECOND = np.uint32(0x9E3779B1), np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
+# Products of 32 bits are taken in 64 and cut, so that as plain Python none overflows.
+GOLDEN, FIRST, SECOND = np.uint64(0x9E3779B1), np.uint64(0x85EBCA6B), np.uint64(0xC2B2AE35)
+LOW = np.uint64(0xFFFFFFFF)
 
 
 @part
 def _row_of_places(row, n_hashed, seed, places):
     """Fill `places` with 2 h + [s = 1] for the entries of a row: the part that is vectorised."""
-    first = np.uint32(row * places.size)
+    first, size = np.uint64(row * places.size), np.uint64(n_hashed)
     for j in range(places.size):
-        bits = np.uint32(np.uint32(first + np.uint32(j)) * GOLDEN + seed)
-        bits = np.uint32((bits ^ (bits >> np.uint32(16))) * FIRST)
-        bits = np.uint32((bits ^ (bits >> np.uint32(13))) * SECOND)
-        bits = np.uint32(bits ^ (bits >> np.uint32(16)))
-        h = np.uint32(np.uint64(bits >> np.uint32(1)) * np.uint64(n_hashed) >> np.uint64(31))
-        places[j] = np.uint32(2) * h + (bits & np.uint32(1))
+        bits = (((first + np.uint64(j)) & LOW) * GOLDEN + np.uint64(seed)) & LOW
+        bits = ((bits ^ (bits >> np.uint64(16))) * FIRST) & LOW
+        bits = ((bits ^ (bits >> np.uint64(13))) * SECOND) & LOW
+        bits = bits ^ (bits >> np.uint64(16))
+        h = ((bits >> np.uint64(1)) * size) >> np.uint64(31)
+        places[j] = np.uint64(2) * h + (bits & np.uint64(1))
 
 
 @part
@@ -63,7 +65,8 @@ _collect_all = Kernel(_collect)
 
 def hashed_matrix(w: Array, seed: int, W: Array) -> None:
     """Fill W (n_out, d_in) with s(i, j) w[h(i, j)]; all indices and signs follow from the seed."""
-    _expand_rows(teams(W.size), len(W), (), usual(w), np.uint32(seed), W)
+    with np.errstate(over="ignore"):  # as plain Python: products of hashes are cut to 32 bits
+        _expand_rows(teams(W.size), len(W), (), usual(w), np.uint32(seed), W)
 
 
 def hashed_matrix_backward(dW: Array, seed: int, dw: Array) -> None:
@@ -71,4 +74,5 @@ def hashed_matrix_backward(dW: Array, seed: int, dw: Array) -> None:
 
     Entries that share a sign as well are added first, row by row; one thread does all.
     """
-    _collect_all(1, 1, (), usual(dW), np.uint32(seed), dw)
+    with np.errstate(over="ignore"):
+        _collect_all(1, 1, (), usual(dW), np.uint32(seed), dw)
