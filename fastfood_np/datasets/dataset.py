@@ -20,7 +20,8 @@ class Dataset:
     Parameters
     ----------
     name : str
-    train_images, test_images : uint8 array of shape (n, 1, height, width)
+    train_images, test_images : uint8 array of shape (n, channels, height, width)
+        One channel, or three: red, green, blue.
     train_labels, test_labels : int64 array of shape (n,)
 
     Raises
@@ -60,12 +61,13 @@ def check_pair(images: Any, labels: Any, images_name: str, labels_name: str) -> 
     """
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
         raise DatasetError(
-            f"{images_name} must be uint8 of shape (n, 1, height, width), got {_kind(images)}"
+            f"{images_name} must be uint8 of shape (n, channels, height, width), got "
+            f"{_kind(images)}"
         )
-    if images.shape[1] != 1 or 0 in images.shape:
+    if images.shape[1] not in (1, 3) or 0 in images.shape:
         raise DatasetError(
-            f"{images_name} must hold images of one channel, at least one of them and of at least "
-            f"one pixel, got shape {images.shape}"
+            f"{images_name} must hold images of one channel or three, at least one of them and of "
+            f"at least one pixel, got shape {images.shape}"
         )
     if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.ndim != 1:
         raise DatasetError(f"{labels_name} must be int64 of shape (n,), got {_kind(labels)}")
@@ -83,8 +85,8 @@ def check_pair(images: Any, labels: Any, images_name: str, labels_name: str) -> 
 
 
 def check_same_size(train: Array, test: Array, train_name: str, test_name: str) -> None:
-    """Raise unless the images of both sets have the same height and width."""
-    if train.shape[2:] != test.shape[2:]:
+    """Raise unless the images of both sets have the same channels, height and width."""
+    if train.shape[1:] != test.shape[1:]:
         raise DatasetError(
             f"{train_name} and {test_name} must hold images of the same size, got {_size(train)} "
             f"and {_size(test)}"
@@ -98,4 +100,5 @@ def _kind(value: Any) -> str:
 
 
 def _size(images: Array) -> str:
-    return f"{images.shape[2]} x {images.shape[3]}"
+    channels, height, width = images.shape[1:]
+    return f"{height} x {width}" if channels == 1 else f"{channels} x {height} x {width}"

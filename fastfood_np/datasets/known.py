@@ -1,4 +1,4 @@
-"""What is known about MNIST and Fashion-MNIST: file names, checksums, mirrors."""
+"""What is known about published sets: folders; of the MNISTs file names, checksums, mirrors."""
 
 from __future__ import annotations
 
@@ -63,6 +63,12 @@ KNOWN = {
             "test_labels": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
         },
     ),
+}
+
+# The names of their folders where many data sets lie, in the order they are looked for.
+FOLDERS = {
+    **{name: known.folders for name, known in KNOWN.items()},
+    "cifar10": ("cifar10", "cifar-10-batches-bin"),
 }
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from fastfood_np.datasets import cifar10
 from fastfood_np.datasets.dataset import Dataset, check_pair, check_same_size
 from fastfood_np.datasets.download import download as fetch
 from fastfood_np.datasets.idx import read_idx
-from fastfood_np.datasets.known import FILE_NAMES, KNOWN, recognise
+from fastfood_np.datasets.known import FILE_NAMES, FOLDERS, KNOWN, recognise
 from fastfood_np.datasets.locations import DATA_VARIABLE, files_in, search_path, spellings
 from fastfood_np.datasets.sample import load_sample
 from fastfood_np.validation import Array, DatasetError, check_bool, check_choice, check_path
@@ -26,16 +27,19 @@ def load(
 
     Parameters
     ----------
-    name : "sample", "mnist" or "fashion"
-        The sample is 8,000 + 2,000 digits of MNIST that come with the package. The other two are
-        MNIST and Fashion-MNIST themselves, or files of the same names and form in `folder`.
+    name : "sample", "mnist", "fashion" or "cifar10"
+        The sample is 8,000 + 2,000 digits of MNIST that come with the package. The other ones are
+        MNIST, Fashion-MNIST and CIFAR-10 themselves, or files of the same names and form in
+        `folder`.
     folder : str, path-like or None
-        Where the four IDX files lie, plain or gzip. None looks in the folder that the
-        environment variable FASTFOOD_NP_DATA names, in its subfolder ``mnist``, ``fashion`` or
-        ``fashion-mnist``, in ``datasets`` under the system's shared data, and in the user's
-        cache. The sample takes no folder.
+        Where the four IDX files lie, plain or gzip; for CIFAR-10 see `read_cifar10`. None looks
+        in the folder that the environment variable FASTFOOD_NP_DATA names, in its subfolder
+        ``mnist``, ``fashion`` or ``fashion-mnist``, ``cifar10`` or ``cifar-10-batches-bin``, in
+        ``datasets`` under the system's shared data, and in the user's cache. The sample takes no
+        folder.
     download : bool
-        Fetch files that are not found: into `folder`, or the user's cache. Needs Pooch.
+        Fetch files that are not found: into `folder`, or the user's cache. Needs Pooch. Not for
+        CIFAR-10.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def load(
     >>> data.train_images.shape, data.train_images.dtype
     ((8000, 1, 28, 28), dtype('uint8'))
     """
-    check_choice(name, "name", (SAMPLE, *KNOWN))
+    check_choice(name, "name", (SAMPLE, *FOLDERS))
     check_bool(download, "download")
     if name == SAMPLE:
         if folder is not None:
@@ -63,6 +67,13 @@ def load(
                 f"{str(folder)!r}; choose another name for data in a folder"
             )
         return load_sample()
+    if name == cifar10.NAME:
+        if download:
+            raise ValueError(
+                f"download must be False with {name}, which is not fetched; {cifar10.HOME} has "
+                f"{cifar10.ARCHIVE}"
+            )
+        return cifar10.find_cifar10() if folder is None else cifar10.read_cifar10(folder)
     if folder is None:
         files = _search(name, download)
     else:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fastfood_np.datasets.known import FILE_NAMES, KNOWN
+from fastfood_np.datasets.known import FILE_NAMES, FOLDERS
 from fastfood_np.validation import DatasetError
 
 DATA_VARIABLE = "FASTFOOD_NP_DATA"
@@ -50,7 +50,7 @@ def search_path(name: str) -> Iterator[Path]:
     The folder in the environment variable FASTFOOD_NP_DATA and its subfolder for the set, the
     system's shared data, the user's cache.
     """
-    subfolders = KNOWN[name].folders
+    subfolders = FOLDERS[name]
     chosen = os.environ.get(DATA_VARIABLE)
     if chosen:
         yield Path(chosen)

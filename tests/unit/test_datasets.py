@@ -86,13 +86,21 @@ class TestDataset:
         with pytest.raises(FrozenInstanceError):
             data.name = "other"  # type: ignore[misc]
 
+    def test_three_channels(self) -> None:
+        arrays = fields(make_arrays())
+        for part in ("train_images", "test_images"):
+            arrays[part] = arrays[part].repeat(3, axis=1)
+        data = Dataset("colours", **arrays)
+        assert repr(data) == "Dataset('colours': 60 training and 30 test images of 3 x 6 x 5)"
+
     @pytest.mark.parametrize(
         ("part", "change", "saying"),
         [
             ("train_images", lambda a: a[:, 0], "train_images must be uint8 of shape"),
             ("train_images", lambda a: a.astype(np.float32), "got float32 of shape"),
             ("train_images", lambda a: a.tolist(), "got list"),
-            ("test_images", lambda a: a.repeat(3, axis=1), "images of one channel"),
+            ("test_images", lambda a: a.repeat(2, axis=1), "images of one channel or three"),
+            ("test_images", lambda a: a.repeat(3, axis=1), "same size, got 6 x 5 and 3 x 6 x 5"),
             ("test_images", lambda a: a[:0], "at least one of them"),
             ("test_images", lambda a: a[..., :0], "at least one pixel"),
             ("train_labels", lambda a: a.astype(np.uint8), "must be int64 of shape"),
