@@ -1,6 +1,6 @@
-"""How much memory a Fastfood forward takes beyond X and Y: a part of `bench_fastfood`.
+"""How much memory a layer's forward takes beyond X and Y: a part of other benchmarks.
 
-    python bench/forward_memory.py ROWS D THREADS
+    python bench/forward_memory.py ROWS D THREADS [LAYER]
 
 A process of its own, because the maximal resident size only ever grows. It prints the bytes.
 """
@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from harness import threads
 
-from fastfood_np.layers import Fastfood
+from fastfood_np.layers import Circulant, Dense, Fastfood
+from fastfood_np.layers.base import Layer
 
 try:
     import resource
@@ -23,6 +26,18 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 WARM_UP = 1024, 32  # rows and d: large enough for threads, with little scratch memory
+LAYERS: dict[str, Callable[[int], Layer]] = {
+    "fastfood": lambda d: Fastfood(d, d, rng=0),
+    "circulant": lambda d: Circulant(d, d, rng=0),
+    "dense": lambda d: Dense(d, d, bias=False, rng=0),
+}
+
+
+def measured_in_child(m: int, d: int, count: int, layer: str = "fastfood") -> int | str:
+    """Return the bytes that a child process measures, or why it does not."""
+    command = [sys.executable, __file__, *map(str, (m, d, count)), layer]
+    child = subprocess.run(command, capture_output=True, text=True)
+    return child.stderr.strip() if child.returncode else int(child.stdout)
 
 
 def maximal_resident_bytes() -> int:
@@ -47,10 +62,10 @@ def forget_the_maximum() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def growth(m: int, d: int) -> int:
+def growth(m: int, d: int, make: Callable[[int], Layer]) -> int:
     """Return by how much a forward of (m, d) raises the maximum, less the size of Y."""
-    Fastfood(WARM_UP[1], WARM_UP[1], rng=0)(np.ones(WARM_UP, np.float32))
-    layer = Fastfood(d, d, rng=0)
+    make(WARM_UP[1])(np.ones(WARM_UP, np.float32))
+    layer = make(d)
     x = np.ones((m, d), np.float32)
     give_back_freed_memory()
     forget_the_maximum()
@@ -60,8 +75,9 @@ def growth(m: int, d: int) -> int:
 
 
 if __name__ == "__main__":
-    rows, length, count = map(int, sys.argv[1:])
+    rows, length, count = map(int, sys.argv[1:4])
+    make = LAYERS[sys.argv[4] if len(sys.argv) > 4 else "fastfood"]
     if resource is None:
         sys.exit("this system does not tell the maximal resident size")
     with threads(count):
-        print(max(0, growth(rows, length)))  # the system counts in steps of some pages
+        print(max(0, growth(rows, length, make)))  # the system counts in steps of some pages

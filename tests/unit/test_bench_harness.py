@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import bench_fastfood
+import coretype
 import harness
 import numba
 import numpy as np
@@ -228,10 +228,10 @@ def test_when_another_blas_kernel_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    monkeypatch.setattr(bench_fastfood, "natural_vectors", lambda: vectors)
-    assert bench_fastfood.coretype_of_child(asked, blas) == child
+    monkeypatch.setattr(coretype, "natural_vectors", lambda: vectors)
+    assert coretype.coretype_of_child(asked, blas) == child
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")  # this is the child, or the user chose
-    assert bench_fastfood.coretype_of_child(asked, blas) is None
+    assert coretype.coretype_of_child(asked, blas) is None
 
 
 def test_verdicts(capsys: pytest.CaptureFixture[str]) -> None:
