@@ -82,6 +82,11 @@ def load_model(path: str | Path) -> tuple[Layer, dict[str, Any]]:
     return model, metadata
 
 
+def _block_circulant_entries(config: dict[str, Any]) -> int:
+    b, d_in, n_out = (_product(config, name) for name in ("block_size", "d_in", "n_out"))
+    return b * -(-d_in // b) * -(-n_out // b)  # b alone may be larger than d_in n_out
+
+
 def _convolution_entries(config: dict[str, Any]) -> int:
     kernel = check_shape(config["kernel_size"], "kernel_size")
     return _product(config, "in_channels", "out_channels") * math.prod((2 * kernel)[:2])
@@ -93,9 +98,7 @@ def _product(config: dict[str, Any], *names: str) -> int:
 
 # How many numbers a layer holds, at least, by its config; a layer not named here holds none.
 LEAST_ENTRIES: dict[str, Callable[[dict[str, Any]], int]] = {
-    "BlockCirculant": lambda config: (
-        -(-_product(config, "d_in", "n_out") // _product(config, "block_size"))
-    ),
+    "BlockCirculant": _block_circulant_entries,
     "Center": lambda config: math.prod(check_shape(config["shape"], "shape")),
     "Circulant": lambda config: 2 * max(_product(config, "d_in"), _product(config, "n_out")),
     "Conv2D": _convolution_entries,

@@ -47,11 +47,12 @@ class BlockCirculant(Layer):
     def __init__(
         self, d_in: int, n_out: int, *, block_size: int, rng: Any = None, dtype: Any = np.float32
     ) -> None:
-        self.d_in = check_int(d_in, "d_in", minimum=1)
-        self.input_shape = (self.d_in,)
-        self.n_out = check_int(n_out, "n_out", minimum=1)
+        # Python's integers: NumPy's small ones overflow, and their square roots are float16.
+        self.d_in = d_in = check_int(d_in, "d_in", minimum=1)
+        self.input_shape = (d_in,)
+        self.n_out = n_out = check_int(n_out, "n_out", minimum=1)
         b = check_int(block_size, "block_size", minimum=1)
-        super().__init__(dtype=dtype, d_in=d_in, n_out=n_out, block_size=block_size)
+        super().__init__(dtype=dtype, d_in=d_in, n_out=n_out, block_size=b)
         drawn = check_rng(rng).standard_normal((-(-n_out // b), -(-d_in // b), b))
         self.params["r"] = (drawn / np.sqrt(d_in)).astype(self.dtype)
         self.trainable = ("r",)
