@@ -24,7 +24,8 @@ from fastfood_np.layers import (
     ReLU,
     Sequential,
 )
-from fastfood_np.validation import Array, check_finite, check_rng
+from fastfood_np.models.heads import outputs_of
+from fastfood_np.validation import check_finite, check_rng
 
 CLASSES = 10
 IMAGE = (3, 32, 32)
@@ -67,7 +68,7 @@ def cifar10_quick(
     >>> cifar10_quick(head=Fastfood(1024, 1024, sigma=20.0, rng=0), rng=0).n_weights
     92512
     """
-    n_head = 64 if head is None else _outputs(head)
+    n_head = 64 if head is None else outputs_of(head, FEATURES)
     rng = check_rng(rng)
     layers: list[tuple[str, Layer]] = []
     if mean is not None:
@@ -90,19 +91,3 @@ def cifar10_quick(
     else:
         layers += [("head", head), ("relu_head", ReLU())]
     return Sequential([*layers, ("ip2", Dense(n_head, CLASSES, rng=rng, dtype=dtype))])
-
-
-def _outputs(head: Layer) -> int:
-    """Return how many numbers a layer makes of the features of one image."""
-    if not isinstance(head, Layer):
-        raise TypeError(f"head must be a layer, got {head!r}")
-    if head.on_device:
-        raise TypeError("head must be in host memory, got a layer in device memory")
-    row: Array = np.zeros((1, FEATURES), head.dtype or np.float32)
-    try:
-        y, _ = head.forward(row)
-    except ValueError as error:
-        raise ValueError(f"head must take rows of {FEATURES} features: {error}") from error
-    if y.ndim != 2:
-        raise ValueError(f"head must give a row for each image, got y of shape {y.shape}")
-    return y.shape[1]

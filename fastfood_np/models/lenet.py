@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastfood_np.layers import (
+    SORF,
     ConvPool2D,
     Dense,
     Dropout,
@@ -22,9 +23,11 @@ from fastfood_np.layers import (
     ReLU,
     Sequential,
 )
+from fastfood_np.models.heads import outputs_of
 from fastfood_np.validation import check_rng
 
 CLASSES = 10
+FEATURES = 50 * 4 * 4
 
 
 def _convolutions(conv_relu: bool, rng: np.random.Generator, dtype: Any) -> list[tuple[str, Layer]]:
@@ -35,23 +38,50 @@ def _convolutions(conv_relu: bool, rng: np.random.Generator, dtype: Any) -> list
     ]
 
 
-def lenet(*, conv_relu: bool = False, rng: Any = None, dtype: Any = np.float32) -> Sequential:
-    """Return the reference LeNet: 430,500 weights and 580 biases.
+def lenet(
+    *,
+    head: Layer | None = None,
+    conv_relu: bool = False,
+    rng: Any = None,
+    dtype: Any = np.float32,
+) -> Sequential:
+    """Return the reference LeNet, 430,500 weights and 580 biases, or one with another ip1.
+
+    Parameters
+    ----------
+    head : Layer, optional
+        Takes the place of ip1, from 800 features to any number; `structured_layer` makes such.
+    conv_relu : bool
+        Put a ReLU after both pooled convolutions.
+    rng : None, int, SeedSequence or Generator
+        Source of the initial weights, but for those of `head`.
+    dtype : float32 or float64
+
+    Raises
+    ------
+    TypeError
+        `head` is no layer, or of another dtype.
+    ValueError
+        `head` does not take rows of 800 features to rows.
 
     Examples
     --------
     >>> net = lenet(rng=0)
     >>> net.n_weights, net.n_weights + net.n_biases
     (430500, 431080)
+    >>> from fastfood_np.layers import Circulant
+    >>> lenet(head=Circulant(800, 1024, rng=0), rng=0).n_weights
+    37340
     """
+    n_out = 500 if head is None else outputs_of(head, FEATURES)
     rng = check_rng(rng)
+    layers = _convolutions(conv_relu, rng, dtype)
+    if head is None:
+        layers.append(("ip1", Dense(FEATURES, n_out, rng=rng, dtype=dtype)))
+    else:
+        layers.append(("head", head))
     return Sequential(
-        [
-            *_convolutions(conv_relu, rng, dtype),
-            ("ip1", Dense(800, 500, rng=rng, dtype=dtype)),
-            ("relu1", ReLU()),
-            ("ip2", Dense(500, CLASSES, rng=rng, dtype=dtype)),
-        ]
+        [*layers, ("relu1", ReLU()), ("ip2", Dense(n_out, CLASSES, rng=rng, dtype=dtype))]
     )
 
 
@@ -99,7 +129,13 @@ def deep_fried_lenet(
     if dropout_input:
         layers.append(("dropout_input", Dropout(dropout_input)))
     fastfood = Fastfood(
-        800, features, sigma=sigma, adaptive=adaptive, dropout=dropout_inside, rng=rng, dtype=dtype
+        FEATURES,
+        features,
+        sigma=sigma,
+        adaptive=adaptive,
+        dropout=dropout_inside,
+        rng=rng,
+        dtype=dtype,
     )
     layers += [("fastfood", fastfood), ("relu1", ReLU())]
     if dropout:
@@ -108,16 +144,16 @@ def deep_fried_lenet(
 
 
 def rate_multipliers(model: Sequential) -> dict[str, float]:
-    """Return the learning-rate multipliers: Caffe's 2 for biases, and 3 for S, G and B.
+    """Return the learning-rate multipliers: Caffe's 2 for biases, and 3 for trained diagonals.
 
-    The 3 is our choice: the paper names no rates.
+    Those are S, G and B of a Fastfood layer, and D1, D2 and D3 of a SORF layer. The 3 is our choice: the paper names no rates.
     """
     diagonals = dict.fromkeys(_diagonals(model), 3.0)
     return diagonals | dict.fromkeys(model.biases, 2.0)
 
 
 def decay_multipliers(model: Sequential) -> dict[str, float]:
-    """Return the weight-decay multipliers: none on S, G and B (our choice), all others 1."""
+    """Return the weight-decay multipliers: none on diagonals (our choice), all others 1."""
     return dict.fromkeys(_diagonals(model), 0.0)
 
 
@@ -125,6 +161,6 @@ def _diagonals(model: Sequential) -> list[str]:
     return [
         f"{name}.{key}"
         for name, layer in model.layers.items()
-        if isinstance(layer, Fastfood)
+        if isinstance(layer, (Fastfood, SORF))
         for key in layer.trainable
     ]
