@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from fastfood_np.validation import check_int, check_path, check_rate, check_real
 
 DATASETS = ("sample", "mnist", "fashion")
-BENCHMARKS = ("fwht", "fastfood", "lenet", "kernel_approximation", "gpu")
+BENCHMARKS = ("fwht", "fastfood", "circulant", "lenet", "kernel_approximation", "gpu")
 
 
 class Parser(argparse.ArgumentParser):

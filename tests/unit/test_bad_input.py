@@ -629,9 +629,9 @@ COMMANDS: list[tuple[str, Callable[[Place], Any], tuple[str, ...], str]] = [
     (
         "unknown benchmark",
         nothing,
-        ("bench", "--only", "fwht,circulant"),
+        ("bench", "--only", "fwht,toeplitz"),
         r"--only: must be some of fwht, fastfood, lenet, kernel_approximation, gpu, "
-        r"separated by commas, got 'fwht,circulant'",
+        r"separated by commas, got 'fwht,toeplitz'",
     ),
     ("no benchmark", nothing, ("bench", "--only", ""), r"argument --only: must be some of fwht"),
     ("no turns", nothing, ("bench", "--turns", "0"), r"--turns: must be at least 1, got 0"),
