@@ -6,8 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastfood_np.layers import (
+    SORF,
     AveragePool2D,
+    BlockCirculant,
     Center,
+    Circulant,
     Conv2D,
     ConvPool2D,
     Dense,
@@ -16,7 +19,9 @@ from fastfood_np.layers import (
     Fastfood,
     Flatten,
     Hadamard,
+    Hashed,
     Layer,
+    LowRank,
     MaxPool2D,
     Permutation,
     ReLU,
@@ -209,6 +214,92 @@ CASES = [
         (2, 8),
         ((5, 2, 7), (5, 8)),
     ),
+]
+
+
+def _shape_of(d_in):
+    """One input of a layer for vectors, and batches that it must refuse."""
+    return (d_in,), ((5, d_in + 1), (d_in,), (5, 2, d_in))
+
+
+def _circulant(name, d_in, n_out, counts, linear=True, **options):
+    return Case(
+        f"circulant-{name}",
+        lambda dtype: Circulant(d_in, n_out, rng=4, dtype=dtype, **options),
+        *_shape_of(d_in),
+        counts,
+        linear,
+    )
+
+
+def _block_circulant(name, d_in, n_out, block_size, weights):
+    return Case(
+        f"block-circulant-{name}",
+        lambda dtype: BlockCirculant(d_in, n_out, block_size=block_size, rng=4, dtype=dtype),
+        *_shape_of(d_in),
+        (weights, 0),
+        exact=False,
+    )
+
+
+def _low_rank(name, d_in, n_out, rank):
+    return Case(
+        f"low-rank-{name}",
+        lambda dtype: LowRank(d_in, n_out, rank=rank, rng=4, dtype=dtype),
+        *_shape_of(d_in),
+        (rank * (d_in + n_out), 0),
+        exact=False,
+    )
+
+
+def _hashed(name, d_in, n_out, n_hashed):
+    return Case(
+        f"hashed-{name}",
+        lambda dtype: Hashed(d_in, n_out, n_hashed=n_hashed, rng=4, dtype=dtype),
+        *_shape_of(d_in),
+        (n_hashed, 0),
+        exact=False,
+    )
+
+
+def _sorf(name, d_in, n_out, weights, **options):
+    return Case(
+        f"sorf-{name}",
+        lambda dtype: SORF(d_in, n_out, sigma=1.3, rng=4, dtype=dtype, **options),
+        *_shape_of(d_in),
+        (weights, 0),
+    )
+
+
+# Circulant and SORF use no BLAS: each row is transformed by itself.
+CASES += [
+    _circulant("square", 8, 8, (8, 0)),
+    _circulant("cut-bias", 12, 5, (12, 5), linear=False, bias=True),
+    _circulant("stacked-cut", 6, 20, (24, 0)),
+    _circulant("stacked-ones-bias", 6, 20, (24, 20), signs="ones", bias=True),
+    _circulant("prime", 31, 31, (31, 0)),
+    _circulant("prime-stacked-ones", 13, 26, (26, 0), signs="ones"),
+    _circulant("one", 1, 1, (1, 0)),
+    _circulant("one-stacked", 1, 3, (3, 0)),
+    _circulant("fixed", 7, 9, (14, 0), adaptive=False),
+    _circulant("fixed-bias", 7, 9, (14, 9), adaptive=False, bias=True),
+    _block_circulant("multiples", 8, 12, 4, 24),
+    _block_circulant("padded-cut", 7, 10, 4, 24),
+    _block_circulant("odd", 7, 4, 3, 18),
+    _block_circulant("ones", 4, 3, 1, 12),
+    _block_circulant("one-block", 6, 6, 6, 6),
+    _block_circulant("larger-than-all", 3, 5, 8, 8),
+    _low_rank("one", 6, 5, 1),
+    _low_rank("some", 6, 5, 3),
+    _low_rank("more-than-full", 4, 3, 9),
+    _hashed("one", 5, 4, 1),
+    _hashed("some", 6, 5, 7),
+    _hashed("more-than-entries", 3, 2, 50),
+    _sorf("square", 8, 8, 24),
+    _sorf("stacked-padded-cut", 5, 19, 72),
+    _sorf("cut", 5, 3, 24),
+    _sorf("one", 1, 1, 3),
+    _sorf("fixed", 6, 9, 48, adaptive=False),
 ]
 for form in ("fused", "composed"):
     CASES += [
