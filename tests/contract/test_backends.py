@@ -170,6 +170,18 @@ def run_wide_convolution(backend, dtype, kind):
     return run_convolution(backend, dtype, kind, channels=9, relu=False, bias=False)
 
 
+def run_hashed(backend, dtype, kind):
+    """Fewer weights than entries, one, and more; the smallest and the largest seed among them."""
+    rng, results = np.random.default_rng(14), []
+    for shape, n_hashed, seed in (((13, 9), 20, 0), ((5, 7), 1, 2**32 - 1), ((1, 3), 50, 2**31)):
+        w, dW = numbers(rng, n_hashed, dtype, kind), numbers(rng, shape, dtype, kind)
+        W, dw = np.full(shape, np.nan, dtype), np.full_like(w, np.nan)
+        backend.hashed_matrix(w, seed, W)
+        backend.hashed_matrix_backward(dW, seed, dw)
+        results += [W, dw]
+    return results
+
+
 def run_sgd_step(backend, dtype, kind):
     rng = np.random.default_rng(4)
     w, v, g = (numbers(rng, (3, 5), dtype, kind) for _ in range(3))
@@ -202,6 +214,7 @@ RUNS = [
     run_overlapping_windows,
     run_convolution,
     run_wide_convolution,
+    run_hashed,
     run_sgd_step,
 ]
 every_run = pytest.mark.parametrize("run", RUNS, ids=lambda run: run.__name__[4:])
