@@ -229,7 +229,7 @@ def select_reference():
 def test_every_function_is_run():
     """A function that a backend gains must be added to `RUNS`."""
     source = "".join(inspect.getsource(run) for run in RUNS)
-    computing = set(REFERENCE) - {"description", "serial", "vectors", "workers"}
+    computing = set(REFERENCE) - {"description", "serial", "teams", "vectors", "workers"}
     assert all(f"backend.{name}(" in source for name in computing)
 
 
@@ -288,6 +288,22 @@ def test_vectors_change_no_bits_on_whole_numbers(backend, dtype):
                 results = run(backend, dtype, INTEGERS)
             for ours, theirs in zip(results, expected, strict=True):
                 np.testing.assert_array_equal(ours, theirs)
+
+
+def test_teams(parallel):
+    """How many threads share work: one where there is little of it, and within `serial`."""
+    numba = pytest.importorskip("numba")
+    assert cpu.teams(100) == numba.get_num_threads() and reference.teams(10**9) == 1
+    assert cpu.teams(0) == 1
+    with cpu.serial():
+        assert cpu.teams(10**9) == 1
+    with cpu.workers(1):
+        assert cpu.teams(10**9) == 1
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(cpu.teams(10**9)))
+    thread.start()
+    thread.join()
+    assert seen == [1]
 
 
 # ------------------------------------------------------------------------ who is chosen

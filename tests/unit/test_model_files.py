@@ -32,7 +32,12 @@ def centered(shape: tuple[int, ...]) -> Layer:
 # An example of each kind of layer, and the shape of one of its inputs.
 EXAMPLES: dict[str, tuple[Callable[[str], Layer], tuple[int, ...]]] = {
     "AveragePool2D": (lambda dtype: layers.AveragePool2D(3, stride=2), (1, 4, 4)),
+    "BlockCirculant": (
+        lambda dtype: layers.BlockCirculant(5, 7, block_size=3, rng=0, dtype=dtype),
+        (5,),
+    ),
     "Center": (lambda dtype: centered((2, 3)), (2, 3)),
+    "Circulant": (lambda dtype: layers.Circulant(5, 7, bias=True, rng=0, dtype=dtype), (5,)),
     "Conv2D": (lambda dtype: layers.Conv2D(2, 3, (3, 2), padding=1, rng=0, dtype=dtype), (2, 5, 5)),
     "ConvPool2D": (
         lambda dtype: layers.ConvPool2D(2, 3, 3, pool=2, relu=True, bias=False, rng=0, dtype=dtype),
@@ -47,9 +52,12 @@ EXAMPLES: dict[str, tuple[Callable[[str], Layer], tuple[int, ...]]] = {
     ),
     "Flatten": (lambda dtype: layers.Flatten(), (2, 3)),
     "Hadamard": (lambda dtype: layers.Hadamard(), (8,)),
+    "Hashed": (lambda dtype: layers.Hashed(5, 7, n_hashed=6, rng=0, dtype=dtype), (5,)),
+    "LowRank": (lambda dtype: layers.LowRank(5, 7, rank=2, rng=0, dtype=dtype), (5,)),
     "MaxPool2D": (lambda dtype: layers.MaxPool2D(2, stride=1), (1, 4, 4)),
     "Permutation": (lambda dtype: layers.Permutation([[2, 0, 1], [0, 1, 2]]), (2, 3)),
     "ReLU": (lambda dtype: layers.ReLU(), (5,)),
+    "SORF": (lambda dtype: layers.SORF(5, 19, sigma=3.0, rng=0, dtype=dtype), (5,)),
     "Sequential": (
         lambda dtype: layers.Sequential(
             [
@@ -109,6 +117,14 @@ def test_least_entries_is_close(tmp_path: Path, kind: str) -> None:
     held = sum(array.size for name, array in stored.items() if name.startswith("param:"))
     assert said <= sum(array.size for array in stored.values())
     assert held <= 4 * said
+
+
+@pytest.mark.parametrize("block_size", range(1, 13))
+@pytest.mark.parametrize(("d_in", "n_out"), [(1, 1), (5, 7), (6, 6), (12, 1), (1, 12)])
+def test_entries_of_circulant_blocks(d_in: int, n_out: int, block_size: int) -> None:
+    """The claim is what is held, however little of the last blocks is used."""
+    layer = layers.BlockCirculant(d_in, n_out, block_size=block_size, rng=0)
+    assert least_entries({"BlockCirculant": layer.config}) == layer.params["r"].size
 
 
 @pytest.mark.parametrize("model", [lenet(rng=0), deep_fried_lenet(rng=0, dropout=0.5)])
@@ -177,7 +193,17 @@ def test_wrong_headers(
     [
         {"Dense": {"d_in": 10**12, "n_out": 1}},
         {"Dense": {"d_in": 10**5, "n_out": 10**5}},
+        {"BlockCirculant": {"d_in": 10**6, "n_out": 10**6, "block_size": 10}},
+        {"BlockCirculant": {"d_in": 1, "n_out": 1, "block_size": 10**12}},
+        {"BlockCirculant": {"d_in": 10**6, "n_out": 1, "block_size": 10**6 - 1}},
         {"Center": {"shape": [10**5, 10**5]}},
+        {"Circulant": {"d_in": 10**9, "n_out": 1}},
+        {"Circulant": {"d_in": 1, "n_out": 10**9}},
+        {"Hashed": {"d_in": 1, "n_out": 1, "n_hashed": 10**9}},
+        {"LowRank": {"d_in": 10**9, "n_out": 1, "rank": 1}},
+        {"LowRank": {"d_in": 1, "n_out": 1, "rank": 10**9}},
+        {"SORF": {"d_in": 10**9, "n_out": 1}},
+        {"SORF": {"d_in": 1, "n_out": 10**9}},
         {"Diagonal": {"shape": [10**5, 10**5]}},
         {"Fastfood": {"d_in": 10**9, "n_out": 1}},
         {"Fastfood": {"d_in": 1, "n_out": 10**9}},
@@ -217,6 +243,35 @@ def test_tampered_permutation(tmp_path: Path, small_model: Layer, perm: Any) -> 
     save_model(path, small_model)
     write_npz(path, read_npz(path) | {name: np.array(perm)})
     with pytest.raises(ModelFileError, match=rf"model\.npz: {name} must"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "array"),
+    [
+        ("Circulant", "constant:signs", np.ones((2, 5))),
+        ("Circulant", "constant:signs", np.ones((1, 5), np.int8)),
+        ("Circulant", "param:r", np.ones((2, 6))),
+        ("BlockCirculant", "param:r", np.ones((3, 2, 4))),
+        ("Hashed", "constant:seed", np.ones(1)),
+        ("Hashed", "constant:seed", np.ones(2, np.uint32)),
+        ("Hashed", "param:w", np.ones(5)),
+        ("LowRank", "param:V", np.ones((5, 2))),
+        ("SORF", "param:D2", np.ones((3, 4))),
+    ],
+)
+def test_tampered_arrays(tmp_path: Path, kind: str, name: str, array: Any) -> None:
+    """Of another shape or dtype; `Hashed` indexes by what its seed gives, and any seed will do."""
+    path = tmp_path / "model.npz"
+    save_model(path, EXAMPLES[kind][0]("float64"))
+    stored = read_npz(path)
+    assert name in stored
+    write_npz(path, stored | {name: array})
+    with pytest.raises(ModelFileError, match=rf"model\.npz: .*{name}"):
+        load_model(path)
+    del stored[name]
+    write_npz(path, stored)
+    with pytest.raises(ModelFileError, match=rf"missing or unknown .*{name}|it asks for"):
         load_model(path)
 
 
@@ -273,6 +328,29 @@ def test_a_thousand_broken_headers(tmp_path: Path, small_model: Layer) -> None:
             with backends.using("reference"), contextlib.suppress(ValueError):
                 assert model(x).shape[0] == len(x)
     assert 0 < loaded < 500
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda d, n, k: layers.BlockCirculant(d, n, block_size=k, rng=0),
+        lambda d, n, k: layers.Circulant(d, n, adaptive=np.True_, bias=np.True_, rng=0),
+        lambda d, n, k: layers.Hashed(d, n, n_hashed=k, rng=0),
+        lambda d, n, k: layers.LowRank(d, n, rank=k, rng=0),
+        lambda d, n, k: layers.SORF(d, n, sigma=np.float32(1.5), rng=0),
+    ],
+    ids=["BlockCirculant", "Circulant", "Hashed", "LowRank", "SORF"],
+)
+def test_sizes_given_as_small_numpy_scalars(tmp_path: Path, make: Any, kind: type) -> None:
+    """Integers of 8 bits overflow, and their square roots have 11 bits: neither may be noticed."""
+    layer, usual = make(kind(100), kind(120), kind(33)), make(100, 120, 33)
+    for name, value in usual.params.items():
+        np.testing.assert_array_equal(layer.params[name], value, strict=True)
+    assert layer.config == usual.config
+    save_model(tmp_path / "model.npz", layer)
+    x = np.ones((2, 100), np.float32)
+    np.testing.assert_array_equal(load_model(tmp_path / "model.npz")[0](x), usual(x))
 
 
 def test_sizes_given_as_numpy_scalars_can_be_saved(tmp_path: Path) -> None:
