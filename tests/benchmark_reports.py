@@ -70,6 +70,33 @@ def fastfood_report(kernels: tuple[str, ...] = ("openblas Haswell",)) -> dict[st
     return {"benchmark": "fastfood", "machine": MACHINE, "rows": [*rows, crossover]}
 
 
+def circulant_report(kernels: tuple[str, ...] = ("openblas Haswell",)) -> dict[str, Any]:
+    """Three lengths, the longest with fewer rows; the second kernel is twice as fast."""
+    rows = [
+        {
+            "what": what,
+            "m": 256 if d == 2048 else 1024,
+            "d": d,
+            "threads": threads,
+            "blas": kernel,
+            "contenders": {
+                "circulant": figures(4.0),
+                "fastfood": figures(1.0),
+                "dense": figures(40.0 / (1 + i)),
+                "floor": figures(0.5),
+            },
+            "speedups": {"fastfood": 0.25, "dense": 10.0 / (1 + i)},
+            "target": 3.8 if (d, threads) == (1024, 1) else None,
+        }
+        for i, kernel in enumerate(kernels)
+        for what in ("forward", "backward")
+        for d in (1024, 2048, 1000)
+        for threads in (1, 2)
+    ]
+    crossover = {"what": "crossover", "threads": 1, "speedups": {"32": 0.5}}
+    return {"benchmark": "circulant", "machine": MACHINE, "rows": [*rows, crossover]}
+
+
 def lenet_report() -> dict[str, Any]:
     """One and two threads."""
     rows = [

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from fastfood_np.experiments.circulant_pictures import circulant_pictures
 from fastfood_np.experiments.kernel_pictures import kernel_approximation_pictures
 from fastfood_np.plotting import (
     Bars,
@@ -49,6 +50,8 @@ def pictures(reports: Mapping[str, Report]) -> Iterator[tuple[str, Figure]]:
         yield "fastfood-speedups", fastfood_speedups(reports["fastfood"])
     if "fwht" in reports or "fastfood" in reports:
         yield "roofline", rooflines(reports)
+    if "circulant" in reports:
+        yield from circulant_pictures(reports["circulant"])
     if "lenet" in reports:
         yield "lenet-speedups", lenet_speedups(reports["lenet"])
     if "gpu" in reports:

@@ -630,7 +630,7 @@ COMMANDS: list[tuple[str, Callable[[Place], Any], tuple[str, ...], str]] = [
         "unknown benchmark",
         nothing,
         ("bench", "--only", "fwht,toeplitz"),
-        r"--only: must be some of fwht, fastfood, lenet, kernel_approximation, gpu, "
+        r"--only: must be some of fwht, fastfood, circulant, lenet, kernel_approximation, gpu, "
         r"separated by commas, got 'fwht,toeplitz'",
     ),
     ("no benchmark", nothing, ("bench", "--only", ""), r"argument --only: must be some of fwht"),

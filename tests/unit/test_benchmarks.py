@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from benchmark_reports import (
+    circulant_report,
     fastfood_report,
     fwht_report,
     kernel_approximation_report,
@@ -37,6 +38,7 @@ sys.exit({code})
 REPORTS = {
     "fwht": fwht_report(),
     "fastfood": fastfood_report(),
+    "circulant": circulant_report(),
     "lenet": lenet_report(),
     "kernel_approximation": kernel_approximation_report(),
 }
@@ -72,15 +74,15 @@ def test_all_run_and_are_drawn(
     out = tmp_path / "new" / "out"
     assert main("bench", "--out", out) == 0
     printed, errors = capfd.readouterr()
-    assert errors == "" and printed.count("measured") == 4
-    positions = [
-        printed.index(word)
-        for word in ("fwht", "fastfood", "lenet", "kernel_approximation", "no GPU here", "Figures")
-    ]
+    assert errors == "" and printed.count("measured") == 5
+    positions = [printed.index(word) for word in (*REPORTS, "no GPU here", "Figures")]
     assert positions == sorted(positions)
     assert f"are in {out}.\n" in printed
     names = [path.name for path in sorted(out.glob("*.[jp][sn]*"))]
     assert names == [
+        "circulant-speedups.png",
+        "circulant-times.png",
+        "circulant.json",
         "fastfood-speedups.png",
         "fastfood-times.png",
         "fastfood.json",
@@ -217,6 +219,42 @@ def test_fastfood_stands_against_each_blas_kernel() -> None:
     assert tops == [20, 20, 30, 30, 40, 40]
 
 
+def test_circulant_times_are_those_of_powers_of_two() -> None:
+    kernels = ("openblas Haswell", "openblas SkylakeX")
+    figure = drawn({"circulant": circulant_report(kernels)})["circulant-times"]
+    assert titles(figure) == [
+        "forward, 1 thread",
+        "forward, 2 threads",
+        "backward, 1 thread",
+        "backward, 2 threads",
+    ]
+    assert "m = 1024 (256 at d = 2048): A Processor" in figure.get_suptitle().replace("\n", " ")
+    assert {line.get_label(): line.get_xydata().tolist() for line in figure.axes[0].lines} == {
+        "circulant": [[1024, 4], [2048, 4]],
+        "fused Fastfood": [[1024, 1], [2048, 1]],
+        "dense, NumPy with openblas Haswell": [[1024, 40], [2048, 40]],
+        "a streaming pass over the same bytes": [[1024, 0.5], [2048, 0.5]],
+        "dense, NumPy with openblas SkylakeX": [[1024, 20], [2048, 20]],
+    }
+
+
+def test_circulant_speedups_are_of_all_lengths_in_order() -> None:
+    kernels = ("openblas Haswell", "openblas SkylakeX")
+    axes = drawn({"circulant": circulant_report(kernels)})["circulant-speedups"].axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1000", "1024", "2048"]
+    heights = {
+        bars.get_label(): [bar.get_y() + bar.get_height() for bar in bars]
+        for bars in axes.containers
+    }
+    assert heights == {
+        "fused Fastfood": [0.25] * 3,
+        "dense, NumPy with openblas Haswell": [10] * 3,
+        "dense, NumPy with openblas SkylakeX": [5] * 3,
+    }
+    (targets,) = (each for each in axes.collections if each.get_label().startswith("target"))
+    assert [segment[0].tolist() for segment in targets.get_segments()] == [[0.56, 3.8]]
+
+
 def test_roofline_takes_its_roofs_from_the_run() -> None:
     figure = drawn({"fwht": fwht_report(), "fastfood": fastfood_report()})["roofline"]
     roofs, *series = figure.axes[0].lines
@@ -267,7 +305,8 @@ def test_times_of_features() -> None:
 
 def test_nothing_measured_is_nothing_drawn() -> None:
     assert drawn({}) == {}
-    assert drawn({"kernel_approximation": {"machine": {}, "rows": []}}) == {}
+    for name in ("kernel_approximation", "circulant"):
+        assert drawn({name: {"machine": {}, "rows": []}}) == {}
 
 
 def test_the_interpreter_is_this_one(checkout: Path, tmp_path: Path) -> None:
