@@ -15,6 +15,7 @@ from fastfood_np.validation import (
     check_bool,
     check_cache,
     check_choice,
+    check_finite,
     check_float_dtype,
     check_int,
     check_labels,
@@ -262,3 +263,26 @@ def test_points() -> None:
     ]
     for case in cases:
         refused(*case)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.uint8, np.int64])
+def test_finite(dtype: Any) -> None:
+    given = np.ones((2, 1), dtype)
+    assert check_finite(given, "mean", (2, 1)) is given
+    assert check_finite([[1], [2.5]], "mean", (2, 1)).tolist() == [[1.0], [2.5]]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (lambda: check_finite([[1j]], "mean", (1, 1)), TypeError, "^mean must hold real numbers"),
+        (lambda: check_finite(["a"], "mean", (1,)), TypeError, "^mean must hold real .* <U1$"),
+        (lambda: check_finite([True], "mean", (1,)), TypeError, "^mean must hold .* got bool$"),
+        (lambda: check_finite([1, 2], "mean", (1,)), ValueError, r"shape \(1,\), got \(2,\)$"),
+        (lambda: check_finite([[1], [1, 2]], "mean", (2, 2)), ValueError, r"^mean must have shape"),
+        (lambda: check_finite([NAN], "mean", (1,)), ValueError, "^mean must be finite, but holds"),
+        (lambda: check_finite([-INF], "mean", (1,)), ValueError, "^mean must be finite"),
+    ],
+)
+def test_finite_refuses(refusal: Refusal) -> None:
+    refused(*refusal)
