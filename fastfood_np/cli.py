@@ -45,6 +45,10 @@ def parser() -> argparse.ArgumentParser:
     options.add_data_options(evaluate)
     options.add_threads(evaluate)
     evaluate.add_argument("--out", type=PATH, metavar="DIR", help="for the picture (MODEL's)")
+    compare = commands.add_parser(
+        "compare", help="train structured layers at equal numbers of weights"
+    )
+    options.add_compare_options(compare)
     bench = commands.add_parser(
         "bench", help="run the benchmarks of a checkout, draw their figures"
     )
@@ -67,6 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _train(given, console)
         if command == "evaluate":
             return _evaluate(given, console)
+        if command == "compare":
+            return _compare(given, console)
         if command == "bench":
             return _bench(given, console)
         if command == "verify":
@@ -130,13 +136,18 @@ def _settings(given: dict[str, Any], resume: Path | None, console: Console) -> A
         if "data" in given:
             given.setdefault("dataset", "mnist")
         return TrainSettings(**given)
+    _check_unchanged(given, stored, resume)
+    return stored
+
+
+def _check_unchanged(given: dict[str, Any], stored: Any, folder: Path | None) -> None:
+    """Fail if an option contradicts the settings of the run that is to be resumed."""
     for name, value in given.items():
         kept = getattr(stored, name)
         if value != kept:
             option = "--" + name.replace("_", "-")
             begun = "without it" if kept is None else f"with {kept!r}"
-            fail(f"argument {option}: the run in {resume} was begun {begun}, got {value!r}")
-    return stored
+            fail(f"argument {option}: the run in {folder} was begun {begun}, got {value!r}")
 
 
 def _output_folder(out: Path | None, resume: Path | None) -> Path:
@@ -219,6 +230,46 @@ def _confusion_table(confusion: Any) -> Table:
     for digit, row in enumerate(confusion):
         table.add_row(str(digit), *(str(count) if count else "." for count in row))
     return table
+
+
+def _compare(given: dict[str, Any], console: Console) -> int:
+    from concurrent.futures import BrokenExecutor
+
+    from fastfood_np.experiments import comparison, comparison_report
+    from fastfood_np.experiments.comparison_run import run
+
+    resume, out = given.pop("resume", None), given.pop("out", None)
+    processes, download = given.pop("processes", os.cpu_count() or 1), given.pop("download", False)
+    if "data" in given:
+        given["data"] = str(given["data"].resolve())
+        given.setdefault("dataset", "mnist")
+    runs: list[dict[str, Any]] = []
+    if resume is None:
+        settings = comparison.ComparisonSettings(**given)
+    else:
+        settings, runs = comparison.load_runs(resume)
+        _check_unchanged(given, settings, resume)
+    out = out or resume or _dated_folder("compare-")
+    if (resume is None or out.resolve() != resume.resolve()) and (
+        out / comparison.RUNS_FILE
+    ).exists():
+        fail(f"argument --out: {out} holds a comparison already; --resume {out} goes on with it")
+    _check_writable(out, "--out")
+    dataset = _load({"dataset": settings.dataset, "data": settings.data, "download": download})
+    try:
+        results = run(settings, dataset, runs, out, console=console, processes=processes)
+    except (KeyboardInterrupt, BrokenExecutor) as error:
+        broken = isinstance(error, BrokenExecutor)
+        what = "a training process ended unasked" if broken else "stopped"
+        go_on = f"fastfood-np compare --resume {shlex.quote(str(out))}"
+        print(f"fastfood-np compare: {what}; go on with: {go_on}", file=sys.stderr)
+        return 1 if broken else INTERRUPTED
+    for table in comparison_report.tables(results):
+        console.print(table)
+    console.print(comparison_report.NOTE)
+    line = f"results.json, table.md, error-against-weights.png and time-against-d.png are in {out}."
+    console.print(line, soft_wrap=True)
+    return 0
 
 
 def _bench(given: dict[str, Any], console: Console) -> int:

@@ -9,7 +9,11 @@ from typing import Any, NoReturn
 
 from fastfood_np.validation import check_int, check_path, check_rate, check_real
 
-DATASETS = ("sample", "mnist", "fashion")
+DATASETS = ("sample", "mnist", "fashion", "cifar10")
+LAYERS = (
+    *("dense", "low-rank", "hashed", "block-circulant"),
+    *("circulant", "circulant-random", "circulant-ones", "sorf", "fastfood"),
+)
 BENCHMARKS = ("fwht", "fastfood", "circulant", "lenet", "kernel_approximation", "gpu")
 
 
@@ -57,14 +61,28 @@ def whole(minimum: int, maximum: int | None = None) -> Any:
     return _typed(int, "an integer", check)
 
 
-def _benchmarks(text: str) -> tuple[str, ...]:
-    """Some names of benchmarks, separated by commas, each once, in the order they run in."""
-    names = text.split(",")
-    if not set(names) <= set(BENCHMARKS):
+def _names(known: tuple[str, ...]) -> Any:
+    """Some of the known names, separated by commas, each once, in the order they are known in."""
+
+    def convert(text: str) -> tuple[str, ...]:
+        names = text.split(",")
+        if not set(names) <= set(known):
+            raise argparse.ArgumentTypeError(
+                f"must be some of {', '.join(known)}, separated by commas, got {text!r}"
+            )
+        return tuple(name for name in known if name in names)
+
+    return convert
+
+
+def _budgets(text: str) -> tuple[int, ...]:
+    """Numbers of weights, separated by commas."""
+    try:
+        return tuple(sorted({check_int(int(part), "value", minimum=1) for part in text.split(",")}))
+    except ValueError:
         raise argparse.ArgumentTypeError(
-            f"must be some of {', '.join(BENCHMARKS)}, separated by commas, got {text!r}"
-        )
-    return tuple(name for name in BENCHMARKS if name in names)
+            f"must be positive integers, separated by commas, got {text!r}"
+        ) from None
 
 
 POSITIVE = _typed(float, "a number", lambda value, name: check_real(value, name, above=0.0))
@@ -139,6 +157,44 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", type=PATH, metavar="DIR", help="go on with the run in DIR")
 
 
+def add_compare_options(parser: argparse.ArgumentParser) -> None:
+    """Every field of `experiments.comparison.ComparisonSettings`, how, and where to write."""
+    add_data_options(parser)
+    parser.add_argument(
+        "--layers",
+        type=_names(LAYERS),
+        metavar="NAMES",
+        help=f"some of {','.join(LAYERS)} (all but circulant-random and circulant-ones)",
+    )
+    parser.add_argument(
+        "--budgets",
+        type=_budgets,
+        metavar="NUMBERS",
+        help="most weights of a layer and the softmax behind it (6656,13312,53248)",
+    )
+    parser.add_argument("--seeds", type=whole(1), metavar="N", help="runs of each (3)")
+    parser.add_argument(
+        "--no-reference",
+        dest="reference",
+        action="store_false",
+        help="leave out the network with its own dense layer",
+    )
+    parser.add_argument("--conv-relu", action="store_true", help="ReLU after LeNet's convolutions")
+    parser.add_argument(
+        "--augment", action="store_true", help="random affine changes of the images"
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=whole(1), metavar="N", help="on the sample 16")
+    length.add_argument("--steps", type=whole(1), metavar="N", help="on the full sets 10000")
+    parser.add_argument("--batch", type=whole(1), metavar="N", help="rows in a batch (64)")
+    parser.add_argument("--lr", type=POSITIVE, metavar="R", help="base rate (0.03)")
+    parser.add_argument(
+        "--processes", type=whole(1), metavar="N", help="trainings at a time (one a CPU)"
+    )
+    parser.add_argument("--out", type=PATH, metavar="DIR", help="runs/compare-<date-time>")
+    parser.add_argument("--resume", type=PATH, metavar="DIR", help="go on with the runs in DIR")
+
+
 def add_bench_options(parser: argparse.ArgumentParser) -> None:
     """Which benchmarks are run, how long, against whom, and where to write."""
     parser.add_argument("--smoke", action="store_true", help="tiny and quick: do they still run?")
@@ -146,7 +202,10 @@ def add_bench_options(parser: argparse.ArgumentParser) -> None:
         "--turns", type=whole(1), metavar="N", help="timed turns of each contender (15)"
     )
     parser.add_argument(
-        "--only", type=_benchmarks, metavar="NAMES", help=f"some of {','.join(BENCHMARKS)} (all)"
+        "--only",
+        type=_names(BENCHMARKS),
+        metavar="NAMES",
+        help=f"some of {','.join(BENCHMARKS)} (all)",
     )
     parser.add_argument(
         "--ffht",

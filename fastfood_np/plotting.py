@@ -12,7 +12,10 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-COLOURS = ("#1f4e79", "#d1652b", "#3a7d44", "#7b4b94", "#8a6d3b", "#5f6b73")
+COLOURS = (
+    *("#1f4e79", "#d1652b", "#3a7d44", "#7b4b94", "#8a6d3b", "#5f6b73"),
+    *("#2a9d9d", "#b0413e", "#c2a33a", "#23282d"),
+)
 GREY = "#8a939b"
 
 
@@ -223,6 +226,63 @@ def curves(
         _plain_numbers(axes.yaxis)
         tidy(axes, xlabel, ylabel, panel)
     _common_legend(drawing, grid)
+    return drawing
+
+
+class Errors(NamedTuple):
+    """A mean error of a model of some size, and the limits of its interval."""
+
+    size: float
+    error: float
+    low: float
+    high: float
+
+
+def errors_by_size(
+    series: Mapping[str, Sequence[Errors]],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    reference: str = "",
+) -> Figure:
+    """Draw errors with their intervals against sizes, a curve for each of `series`.
+
+    Markers of one size stand side by side, so that intervals can be told apart. Of `reference` the
+    error is a grey line across, and its interval a band.
+    """
+    drawing = figure(9.2, 5.4)
+    drawing.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    axes = drawing.subplots()
+    contenders = {name: points for name, points in series.items() if name != reference}
+    for i, (name, points) in enumerate(contenders.items()):
+        apart = 1.02 ** (i - (len(contenders) - 1) / 2)
+        errors = [point.error for point in points]
+        low = [point.error - point.low for point in points]
+        axes.errorbar(
+            [apart * point.size for point in points],
+            errors,
+            [low, [point.high - point.error for point in points]],
+            fmt="os^DvPX*<"[i % 9] + "-",
+            color=COLOURS[i % len(COLOURS)],
+            markersize=5,
+            linewidth=1.4,
+            elinewidth=1,
+            capsize=2.5,
+            label=name,
+        )
+    for point in series.get(reference, ())[:1]:
+        label = f"{reference}, {point.size:,.0f} weights"
+        axes.axhline(point.error, color=GREY, linewidth=1.6, label=label)
+        axes.axhspan(max(point.low, 0), point.high, color=GREY, alpha=0.18, linewidth=0)
+    errors = [point.error for points in series.values() for point in points]
+    if min(errors, default=0) > 0:
+        axes.set_yscale("log")
+        _plain_numbers(axes.yaxis)
+        axes.set_ylim(0.8 * min(errors), 1.25 * max(errors))
+    axes.set_xscale("log")
+    _plain_numbers(axes.xaxis)
+    tidy(axes, xlabel, ylabel, "")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return drawing
 
 

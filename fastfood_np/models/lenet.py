@@ -146,7 +146,8 @@ def deep_fried_lenet(
 def rate_multipliers(model: Sequential) -> dict[str, float]:
     """Return the learning-rate multipliers: Caffe's 2 for biases, and 3 for trained diagonals.
 
-    Those are S, G and B of a Fastfood layer, and D1, D2 and D3 of a SORF layer. The 3 is our choice: the paper names no rates.
+    Those are S, G and B of a Fastfood layer, and D1, D2 and D3 of a SORF layer. The 3 is our
+    choice: the paper names no rates.
     """
     diagonals = dict.fromkeys(_diagonals(model), 3.0)
     return diagonals | dict.fromkeys(model.biases, 2.0)

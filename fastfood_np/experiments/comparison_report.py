@@ -1,0 +1,233 @@
+"""What is told of a comparison: numbers over seeds, a table in Markdown, two pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+from matplotlib.figure import Figure
+from rich import box
+from rich.table import Table
+
+from fastfood_np.experiments.comparison import (
+    REFERENCE,
+    ComparisonSettings,
+    build,
+    job_of,
+)
+from fastfood_np.experiments.layer_times import ROWS, LayerTimes, layer_times, square_layers
+from fastfood_np.experiments.networks import Network
+from fastfood_np.files import replacing, write_json, write_whole
+from fastfood_np.plotting import Errors, curves, errors_by_size
+from fastfood_np.training import error_interval
+
+FORWARD, TRAINING = "forward", "forward and backward"
+
+
+def report(
+    settings: ComparisonSettings,
+    network: Network,
+    runs: Sequence[dict[str, Any]],
+    tested: int,
+    out: Path,
+    lengths: Sequence[int],
+) -> dict[str, Any]:
+    """Time the layers, write results.json, table.md and two pictures into `out`.
+
+    Parameters
+    ----------
+    network : what was trained
+    runs : rows of `comparison.train`
+    tested : how many test images there were
+    lengths : the d at which layers of d inputs and d outputs are timed
+
+    Returns
+    -------
+    dict
+        The contents of results.json: no paths; errors in percent.
+    """
+    first = {job_of(run)[:2]: job_of(run) for run in reversed(runs)}
+    heads = {}
+    for key, job in first.items():
+        layers = build(settings, network, job).layers
+        heads[key] = layers["head" if "head" in layers else "ip1"], network.features
+    at_head = layer_times(heads)
+    at_lengths = layer_times(square_layers(settings.layers, lengths))
+    results = {
+        "dataset": settings.dataset,
+        "network": network.title,
+        "conv_relu": settings.conv_relu,
+        "augment": settings.augment,
+        "steps": settings.steps,
+        "epochs": settings.epochs,
+        "seeds": settings.seeds,
+        "layers": summaries(settings, runs, at_head, tested),
+        "times": [
+            {"layer": kind, "d": d, **_microseconds(times)}
+            for (kind, d), times in at_lengths.items()
+        ],
+        "runs": list(runs),
+    }
+    write_json(out / "results.json", results)
+    write_whole(out / "table.md", markdown(results).encode())
+    for name, picture in pictures(results).items():
+        with replacing(out / f"{name}.png") as file:
+            picture.savefig(file, format="png")
+    return results
+
+
+def summaries(
+    settings: ComparisonSettings,
+    runs: Sequence[dict[str, Any]],
+    times: Mapping[Any, LayerTimes],
+    tested: int,
+) -> list[dict[str, Any]]:
+    """Return a row for each layer and budget, over its seeds, in the order of the settings."""
+    rows = []
+    keys: list[tuple[str, int | None]] = [(REFERENCE, None)] * settings.reference
+    keys += [(layer, budget) for budget in settings.budgets for layer in settings.layers]
+    for layer, budget in keys:
+        those = [run for run in runs if (run["layer"], run["budget"]) == (layer, budget)]
+        if not those:
+            continue
+        errors = [run["test_error"] for run in those if run["test_error"] is not None]
+        rows.append(
+            {
+                "layer": layer,
+                "budget": budget,
+                **{
+                    key: those[0][key] for key in ("n_out", "head_weights", "weights", "head_bytes")
+                },
+                "runs": len(those),
+                "diverged": len(those) - len(errors),
+                "test_error": mean(errors) if errors else None,
+                "interval": list(interval(errors, tested)) if errors else None,
+                "train_seconds": median(run["train_seconds"] for run in those),
+                **_microseconds(times[layer, budget]),
+            }
+        )
+    return rows
+
+
+def interval(errors: Sequence[float], tested: int) -> tuple[float, float]:
+    """Return the 95 % interval of the mean error over seeds, all in percent.
+
+    Student's t over the runs; for a single run Wilson's interval of its error rate.
+
+    >>> [round(limit, 3) for limit in interval([0.7, 0.8, 0.75], 10_000)]
+    [0.626, 0.874]
+    """
+    if len(errors) == 1:
+        return error_interval(round(errors[0] * tested / 100), tested)
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, len(errors) - 1)) * stdev(errors) / len(errors) ** 0.5
+    return mean(errors) - half, mean(errors) + half
+
+
+def _microseconds(times: LayerTimes) -> dict[str, float]:
+    return {"forward_us": 1e6 * times.forward, "training_us": 1e6 * times.training}
+
+
+HEADINGS = (
+    "layer",
+    "outputs",
+    "head",
+    "net",
+    "bytes",
+    "error",
+    "95 % interval",
+    "forward",
+    "training",
+    "run",
+)
+
+
+def cells(row: dict[str, Any]) -> tuple[str, ...]:
+    """Return a row of the table as text, below `HEADINGS`."""
+    error, limits = row["test_error"], row["interval"]
+    diverged = f" ({row['diverged']} of {row['runs']} diverged)" if row["diverged"] else ""
+    return (
+        row["layer"],
+        f"{row['n_out']:,}",
+        f"{row['head_weights']:,}",
+        f"{row['weights']:,}",
+        f"{row['head_bytes']:,}",
+        ("diverged" if error is None else f"{error:.2f} %") + diverged * (error is not None),
+        "-" if limits is None else f"{max(0.0, limits[0]):.2f} to {limits[1]:.2f} %",
+        f"{row['forward_us']:,.0f} us",
+        f"{row['training_us']:,.0f} us",
+        f"{row['train_seconds']:.0f} s",
+    )
+
+
+def budget_title(budget: int | None) -> str:
+    """Return what stands above the rows of a budget."""
+    return (
+        "the network's own layer" if budget is None else f"at most {budget:,} weights in the head"
+    )
+
+
+NOTE = (
+    "Head: weights of the layer and of the softmax behind it; net: those of the whole network; "
+    "bytes: what the head keeps in memory, with biases and what was drawn (permutations take 8 "
+    "bytes an index). Error: mean over the seeds, its interval by Student's t. Forward and "
+    f"training: the layer alone on {ROWS} rows, one thread; training is forward and backward. Run: "
+    "the whole training of a network on one thread, others beside it."
+)
+
+
+def tables(results: dict[str, Any]) -> Iterator[Table]:
+    """Yield a table for the terminal for each budget."""
+    for budget, rows in _by_budget(results):
+        table = Table(title=budget_title(budget), box=box.SIMPLE_HEAD, pad_edge=False)
+        for i, heading in enumerate(HEADINGS):
+            table.add_column(heading, justify="right" if i else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*cells(row))
+        yield table
+
+
+def _by_budget(results: dict[str, Any]) -> list[tuple[int | None, list[dict[str, Any]]]]:
+    budgets = dict.fromkeys(row["budget"] for row in results["layers"])
+    return [(b, [row for row in results["layers"] if row["budget"] == b]) for b in budgets]
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """Return the table in Markdown."""
+    lines = []
+    for budget, rows in _by_budget(results):
+        lines += [f"**{budget_title(budget)}**", ""]
+        lines += ["| " + " | ".join(HEADINGS) + " |", "|---" + "|---:" * (len(HEADINGS) - 1) + "|"]
+        lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
+        lines.append("")
+    return "\n".join([*lines, NOTE, ""])
+
+
+def pictures(results: dict[str, Any]) -> dict[str, Figure]:
+    """Return error against weights, and time against d."""
+    points: dict[str, list[Errors]] = {}
+    for row in results["layers"]:
+        if row["test_error"] is not None:
+            point = Errors(row["head_weights"], row["test_error"], *row["interval"])
+            points.setdefault(row["layer"], []).append(point)
+    convolutions = ", ReLU convolutions" if results["conv_relu"] else ""
+    network = f"{results['network']}{convolutions} on {results['dataset']}"
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {FORWARD: {}, TRAINING: {}}
+    for row in results["times"]:
+        for panel, key in ((FORWARD, "forward_us"), (TRAINING, "training_us")):
+            panels[panel].setdefault(row["layer"], []).append((row["d"], 1e-3 * row[key]))
+    return {
+        "error-against-weights": errors_by_size(
+            points,
+            f"Test error by the weights of the head: {network}",
+            "weights of the layer and the softmax behind it",
+            "test error, %",
+            REFERENCE,
+        ),
+        "time-against-d": curves(
+            panels, f"Time of layers from d to d, {ROWS} rows, one thread", "length d", "ms"
+        ),
+    }

@@ -1,0 +1,88 @@
+"""Running a comparison: which trainings are missing, how they are shown, what is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fastfood_np.datasets import Dataset
+from fastfood_np.experiments.comparison import (
+    ComparisonSettings,
+    build,
+    missing,
+    save_runs,
+    train,
+)
+from fastfood_np.experiments.comparison_report import report
+from fastfood_np.experiments.layer_times import LENGTHS
+from fastfood_np.experiments.networks import network_for
+from fastfood_np.experiments.training_processes import results
+from fastfood_np.training.interrupt import deferred_interrupt
+
+
+def run(
+    settings: ComparisonSettings,
+    dataset: Dataset,
+    runs: list[dict[str, Any]],
+    out: Path,
+    *,
+    console: Console,
+    processes: int,
+) -> dict[str, Any]:
+    """Train what is missing in `runs`, report all; return the contents of results.json.
+
+    Every finished run is written into ``out / runs.json`` at once, so that nothing but the
+    trainings under way is lost where the comparison is stopped.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Ctrl-C was pressed.
+    concurrent.futures.BrokenExecutor
+        A training process ended unasked.
+    ValueError, DatasetError
+        No network is for these images, or a budget is too small for a layer: before any training.
+    """
+    network = network_for(dataset)
+    for job in settings.jobs:
+        if job.seed == 0:
+            build(settings, network, job)
+    out.mkdir(parents=True, exist_ok=True)
+    runs = list(runs)
+    save_runs(out, settings, runs)
+    jobs = list(missing(settings, runs))
+    data = settings.dataset, settings.data
+    with deferred_interrupt() as interrupted, _progress(console) as progress:
+        bar = progress.add_task("trained", total=len(settings.jobs), completed=len(runs))
+        for row in results(train, settings, jobs, data, processes, interrupted):
+            runs.append(row)
+            save_runs(out, settings, runs)
+            progress.update(bar, advance=1)
+            progress.console.print(_line(row, len(runs), len(settings.jobs)))
+        if interrupted():
+            raise KeyboardInterrupt
+    tested = len(dataset.test_labels)
+    return report(settings, network, runs, tested, out, LENGTHS)
+
+
+def _line(row: dict[str, Any], done: int, total: int) -> str:
+    error = row["test_error"]
+    budget = "" if row["budget"] is None else f" at {row['budget']:,}"
+    outcome = "diverged" if error is None else f"{error:.2f} %"
+    return (
+        f"{done:3} of {total}  {row['layer']}{budget}, seed {row['seed']}: {outcome} "
+        f"in {row['train_seconds']:.0f} s"
+    )
+
+
+def _progress(console: Console) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, disable=not console.is_terminal)
