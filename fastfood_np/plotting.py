@@ -240,6 +240,7 @@ class Errors(NamedTuple):
 
 def errors_by_size(
     series: Mapping[str, Sequence[Errors]],
+    sizes: Sequence[int],
     title: str,
     xlabel: str,
     ylabel: str,
@@ -247,6 +248,7 @@ def errors_by_size(
 ) -> Figure:
     """Draw errors with their intervals against sizes, a curve for each of `series`.
 
+    The axis of sizes is marked at those given.
     Markers of one size stand side by side, so that intervals can be told apart. Of `reference` the
     error is a grey line across, and its interval a band.
     """
@@ -280,7 +282,8 @@ def errors_by_size(
         _plain_numbers(axes.yaxis)
         axes.set_ylim(0.8 * min(errors), 1.25 * max(errors))
     axes.set_xscale("log")
-    _plain_numbers(axes.xaxis)
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.set_xticks([], minor=True)
     tidy(axes, xlabel, ylabel, "")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return drawing

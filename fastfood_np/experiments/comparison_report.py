@@ -222,6 +222,7 @@ def pictures(results: dict[str, Any]) -> dict[str, Figure]:
     return {
         "error-against-weights": errors_by_size(
             points,
+            sorted({row["budget"] for row in results["layers"] if row["budget"]}),
             f"Test error by the weights of the head: {network}",
             "weights of the layer and the softmax behind it",
             "test error, %",
