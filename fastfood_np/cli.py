@@ -304,10 +304,20 @@ def _bench(given: dict[str, Any], console: Console) -> int:
 
 
 def _verify(console: Console) -> int:
+    from fastfood_np.experiments.circulant_equations import check_circulant_equations
     from fastfood_np.experiments.equations import check_equations
 
-    checks = check_equations()
-    table = Table(title="Deep Fried Convnets, arXiv 1412.7149v1", box=box.SIMPLE_HEAD)
+    fried, circulant = check_equations(), list(check_circulant_equations())
+    console.print(_checks_table("Deep Fried Convnets, arXiv 1412.7149v1", fried))
+    console.print(_checks_table("Circulant projections, arXiv 1502.03436, rederived", circulant))
+    checks = fried + circulant
+    failed = sum(not check.passed for check in checks)
+    console.print(f"{len(checks) - failed} of {len(checks)} checks hold.")
+    return 1 if failed else 0
+
+
+def _checks_table(title: str, checks: list[Any]) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD)
     for heading in ("equation", "what is compared", "largest deviation", "tolerance", "verdict"):
         numeric = heading in ("largest deviation", "tolerance")
         table.add_column(
@@ -324,10 +334,7 @@ def _verify(console: Console) -> int:
             f"{check.tolerance:g}",
             verdict,
         )
-    console.print(table)
-    failed = sum(not check.passed for check in checks)
-    console.print(f"{len(checks) - failed} of {len(checks)} checks hold.")
-    return 1 if failed else 0
+    return table
 
 
 def _info(console: Console) -> int:

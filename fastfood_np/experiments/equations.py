@@ -73,7 +73,7 @@ def _feature_identity() -> Iterator[Check]:
     phi = np.concatenate([np.cos(projected), np.sin(projected)], axis=1) / math.sqrt(N_OUT)
     of_differences = np.cos((x[:, None] - x[None]) @ V.T).mean(axis=2)
     yield Check(
-        "1", "<phi(x), phi(x')> and mean cos W(x - x')", _gap(phi @ phi.T, of_differences), 1e-12
+        "1", "<phi(x), phi(x')> and mean cos W(x - x')", gap(phi @ phi.T, of_differences), 1e-12
     )
 
 
@@ -83,7 +83,7 @@ def _gaussian_kernel() -> Check:
     nodes, weights = np.polynomial.hermite_e.hermegauss(80)
     phases = (x[:, None] - x[None])[..., None] * nodes / SIGMA
     expectation = np.prod(np.exp(1j * phases) @ weights / weights.sum(), axis=2).real
-    deviation = _gap(gaussian(x, sigma=SIGMA), expectation)
+    deviation = gap(gaussian(x, sigma=SIGMA), expectation)
     return Check("2", "gaussian() and Gauss-Hermite quadrature", deviation, 1e-12)
 
 
@@ -106,10 +106,10 @@ def _arc_cosine_kernel() -> Iterator[Check]:
             angular = half * (weights @ (np.cos(a) * np.cos(a - theta)))
             expectation[i, j] = norms[i] * norms[j] * 2 * angular / (2 * math.pi)
     printed = arc_cosine(x, order=1, convention="deep-fried")
-    yield Check("3, 4", "arc_cosine() and polar quadrature", _gap(printed, expectation), 1e-10)
+    yield Check("3, 4", "arc_cosine() and polar quadrature", gap(printed, expectation), 1e-10)
     twice = arc_cosine(x, order=1, convention="cho-saul")
     yield Check(
-        "4", "Cho and Saul's kernel and twice the paper's", _gap(twice, 2 * expectation), 1e-10
+        "4", "Cho and Saul's kernel and twice the paper's", gap(twice, 2 * expectation), 1e-10
     )
 
 
@@ -151,7 +151,7 @@ def _layer(form: str) -> Iterator[Check]:
     c = 1 / (SIGMA * math.sqrt(d))
     y = layer(x)
     yield Check(
-        "5", f"{form}: y and the dense c S H G Pi H B x", _gap(y, x @ _dense(layer).T), 1e-12
+        "5", f"{form}: y and the dense c S H G Pi H B x", gap(y, x @ _dense(layer).T), 1e-12
     )
 
     trained, cache = layer.forward(x, train=True, rng=3)
@@ -181,14 +181,14 @@ def _layer(form: str) -> Iterator[Check]:
         dB[b] = np.diag(dh_H2 @ h_l.T)
         dh_l += B.T @ dh_H2
     dense_out = out.reshape(blocks * d, ROWS)[:N_OUT].T
-    yield Check("6", f"{form}: dE/dS and its diag(.)", _gap(grads["S"], dS), 1e-12)
-    yield Check("3.2", f"{form}: dE/dG through H S", _gap(grads["G"], dG), 1e-12)
-    yield Check("3.2", f"{form}: dE/dB through Pi^T and H", _gap(grads["B"], dB), 1e-12)
-    yield Check("3.2", f"{form}: dE/dx, the whole chain", _gap(dx, dh_l[:D_IN].T), 1e-12)
-    yield Check("7", f"{form}: y with dropout on Pi H B x", _gap(trained, dense_out), 1e-12)
+    yield Check("6", f"{form}: dE/dS and its diag(.)", gap(grads["S"], dS), 1e-12)
+    yield Check("3.2", f"{form}: dE/dG through H S", gap(grads["G"], dG), 1e-12)
+    yield Check("3.2", f"{form}: dE/dB through Pi^T and H", gap(grads["B"], dB), 1e-12)
+    yield Check("3.2", f"{form}: dE/dx, the whole chain", gap(dx, dh_l[:D_IN].T), 1e-12)
+    yield Check("7", f"{form}: y with dropout on Pi H B x", gap(trained, dense_out), 1e-12)
 
 
-def _gap(ours: Array, theirs: Array) -> float:
+def gap(ours: Array, theirs: Array) -> float:
     """Return the largest deviation relative to the largest value."""
     return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
 

@@ -7,9 +7,10 @@ import pytest
 
 from fastfood_np.backends import cpu
 from fastfood_np.cli import main
-from fastfood_np.experiments import equations
+from fastfood_np.experiments import circulant_equations, equations
 from fastfood_np.experiments.equations import Check
-from fastfood_np.layers import Fastfood, Permutation, ReLU
+from fastfood_np.layers import Circulant, Fastfood, Permutation, ReLU
+from fastfood_np.layers import circulant as circulant_layer
 
 FORMS = ("composed", "fused")
 LAYER_LINES = (
@@ -36,7 +37,19 @@ def in_both_forms(*names):
     return {line for form in FORMS for line in lines(form, *names)}
 
 
-EVERY_LINE = {IDENTITY, QUADRATURE, COSINES, POLAR, TWICE, RELUS, *in_both_forms(*LAYER_LINES)}
+FORWARD, DR = "y and sums of r_(i-j) D_j x_j", "its FFT form and sums of g_i (D x)_(i-k)"
+ADJOINT = "its FFT form and D times sums of r_(i-j) g_i"
+CONJUGATE = "conj FFT(v) and FFT of v reversed, then shifted by 1"
+CIRCULANT = {FORWARD, DR, ADJOINT, CONJUGATE}
+EVERY_LINE = CIRCULANT | {
+    IDENTITY,
+    QUADRATURE,
+    COSINES,
+    POLAR,
+    TWICE,
+    RELUS,
+    *in_both_forms(*LAYER_LINES),
+}
 
 
 def name(check):
@@ -48,17 +61,24 @@ def verify(monkeypatch, capsys):
     """Run ``verify`` on the command line; returns the exit code, the checks and what it printed."""
     monkeypatch.setenv("COLUMNS", "160")
     recorded = []
-    original = equations.check_equations
 
-    def recording():
-        recorded.append(original())
-        return recorded[-1]
+    def recording(module, name):
+        original = getattr(module, name)
 
-    monkeypatch.setattr(equations, "check_equations", recording)
+        def record():
+            checks = list(original())
+            recorded.extend(checks)
+            return checks
+
+        monkeypatch.setattr(module, name, record)
+
+    recording(equations, "check_equations")
+    recording(circulant_equations, "check_circulant_equations")
 
     def run():
+        recorded.clear()
         code = main(["verify"])
-        return code, recorded[-1], capsys.readouterr().out
+        return code, list(recorded), capsys.readouterr().out
 
     return run
 
@@ -75,7 +95,7 @@ def test_all_hold(verify):
         assert check.compared in printed
     # Every equation of the paper is there.
     covered = {part for check in checks for part in check.equation.split(", ")}
-    assert covered == {"1", "2", "3", "4", "5", "6", "7", "3.2"}
+    assert covered == {*"1234567", "3.2", "R D x", "dL/dr", "dL/dx", "conj"}
 
 
 def test_a_check_passes_up_to_its_tolerance():
@@ -179,6 +199,33 @@ def absolute_value_for_relu(patch):
     patch.setattr(ReLU, "_forward", lambda self, x, cache, rng: np.abs(x))
 
 
+def signs_forgotten(patch):
+    patch.setattr(Circulant, "_D", lambda self: None)
+
+
+def correlation_for_convolution(patch):
+    """R^T for R in forward: the conjugate of FFT(r) is the FFT of r turned round."""
+    right = circulant_layer.project
+    turned = lambda r: np.roll(r[:, ::-1], 1, axis=1)  # noqa: E731
+    patch.setattr(
+        circulant_layer, "project", lambda spectra, r, threads: right(spectra, turned(r), threads)
+    )
+
+
+def r_gradient_not_conjugated(patch):
+    right = circulant_layer.gradient_of_r
+    patch.setattr(circulant_layer, "gradient_of_r", lambda dy, x, d: right(dy, x.conj(), d))
+
+
+def adjoint_without_signs(patch):
+    right = circulant_layer.project_adjoint
+    patch.setattr(
+        circulant_layer,
+        "project_adjoint",
+        lambda dy, r, signs, threads: right(dy, r, np.ones_like(signs), threads),
+    )
+
+
 # The mutant, the lines that must fail, further lines that may.
 MUTANTS = [
     (pi_instead_of_its_transpose_composed, lines("composed", DB, DX), set()),
@@ -201,6 +248,10 @@ MUTANTS = [
     (gaussian_wrong_bandwidth, {QUADRATURE, COSINES}, set()),
     (gaussian_one_in_a_million, {QUADRATURE}, set()),
     (absolute_value_for_relu, {RELUS}, set()),
+    (signs_forgotten, {FORWARD, DR, ADJOINT}, set()),
+    (correlation_for_convolution, {FORWARD}, set()),
+    (r_gradient_not_conjugated, {DR}, set()),
+    (adjoint_without_signs, {ADJOINT}, set()),
 ]
 
 
