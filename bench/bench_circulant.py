@@ -46,7 +46,7 @@ POWERS = (256, 512, 1024, 2048, 4096, 8192, 16384)
 OTHER_LENGTHS = (800, 1000, 1009, 3000, 9216)  # 1009 is a prime number
 ROWS = 1024
 FEWER_ROWS = {16384: 256}  # of which a dense product takes as long as of 1024 at d = 8192
-CROSSOVER_LENGTHS = (32, 48, 64, 96, 128, 192, 256, 320, 384, 512)
+CROSSOVER_LENGTHS = (32, 64, 96, 128, 192, 256, 384, 512)
 MEMORY_ROWS, MEMORY_LENGTH = 16384, 4096
 TARGETS = {256: 0.9, 1024: 3.8, 4096: 9.5}  # of both jobs, on one thread
 
