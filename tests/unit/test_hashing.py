@@ -68,7 +68,7 @@ def test_against_the_oracle(n_hashed, n_out, d_in, dtype, backend):
 @BACKENDS
 def test_many_weights(backend):
     """Products of 31 bits and of the number of weights need 64."""
-    n_hashed = 2**22 + 3
+    n_hashed = 2**17 + 3
     h, s = places(backend, 5, (20, 50), n_hashed)
     for entry in range(1000):
         assert (h.flat[entry], s.flat[entry]) == oracles_hashing.place(entry, 5, n_hashed)
