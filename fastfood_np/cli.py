@@ -7,6 +7,7 @@ import datetime
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from fastfood_np.validation import InputFileError
 
 INTERRUPTED = 130
 WIDTH_OFF_TERMINAL = 120
+NEGATED = {"reference": "--no-reference"}
 
 PRINTED_WEIGHTS = (
     "The paper prints 38,821 weights for the deep-fried net: its head as 13,321 where "
@@ -38,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=options.Parser
     )
-    train = commands.add_parser("train", help="train the LeNet and the deep-fried LeNet")
+    train = commands.add_parser("train", help="train LeNet or cifar10_quick, and deep-fried")
     options.add_train_options(train)
     evaluate = commands.add_parser("evaluate", help="test a stored model, draw its mistakes")
     evaluate.add_argument("model", type=PATH, metavar="MODEL", help="a .npz that train wrote")
@@ -91,16 +93,32 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _load(given: dict[str, Any]) -> Any:
     """Take the data options out of `given` and load the set."""
-    from fastfood_np.datasets import load
+    from fastfood_np.datasets import cifar10, load
 
     folder = given.pop("data", None)
     name = given.pop("dataset", "sample" if folder is None else "mnist")
     if name == "sample" and folder is not None:
         fail("argument --data: not allowed with --dataset sample, which comes with the package")
-    return load(name, folder, download=given.pop("download", False))
+    download = given.pop("download", False)
+    if name == cifar10.NAME and download:
+        fail(
+            f"argument --download: not allowed with --dataset {name}, which is not fetched; "
+            f"{cifar10.HOME} has {cifar10.ARCHIVE}"
+        )
+    return load(name, folder, download=download)
+
+
+def _options(kind: Callable[..., Any], given: dict[str, Any]) -> Any:
+    """Return the settings of this kind, or fail with the line that says which option is wrong."""
+    try:
+        return kind(**given)
+    except ValueError as error:
+        name, _, what = str(error).partition(" ")
+        fail(f"argument --{name.replace('_', '-')}: {what}" if name in given else str(error))
 
 
 def _train(given: dict[str, Any], console: Console) -> int:
+    from fastfood_np.experiments.settings import SETTINGS_FILE
     from fastfood_np.experiments.training_run import TrainingInterruptedError, run
     from fastfood_np.training import TrainingDivergedError
 
@@ -109,7 +127,7 @@ def _train(given: dict[str, Any], console: Console) -> int:
     if "data" in given:
         given["data"] = str(given["data"].resolve())
     settings = _settings(given, resume, console)
-    out = _output_folder(out, resume)
+    out = _output_folder(out, resume, "", SETTINGS_FILE, "run")
     dataset = _load({"dataset": settings.dataset, "data": settings.data, "download": download})
     try:
         results = run(settings, dataset, out, console=console, threads=threads, resume=resume)
@@ -135,7 +153,7 @@ def _settings(given: dict[str, Any], resume: Path | None, console: Console) -> A
     if stored is None:
         if "data" in given:
             given.setdefault("dataset", "mnist")
-        return TrainSettings(**given)
+        return _options(TrainSettings, given)
     _check_unchanged(given, stored, resume)
     return stored
 
@@ -145,19 +163,22 @@ def _check_unchanged(given: dict[str, Any], stored: Any, folder: Path | None) ->
     for name, value in given.items():
         kept = getattr(stored, name)
         if value != kept:
-            option = "--" + name.replace("_", "-")
+            option = NEGATED.get(name) or "--" + name.replace("_", "-")
             begun = "without it" if kept is None else f"with {kept!r}"
             fail(f"argument {option}: the run in {folder} was begun {begun}, got {value!r}")
 
 
-def _output_folder(out: Path | None, resume: Path | None) -> Path:
-    """Return the folder to write into; see that it can be written and holds no other run."""
-    from fastfood_np.experiments.settings import SETTINGS_FILE
+def _output_folder(
+    out: Path | None, resume: Path | None, prefix: str, file: str, what: str
+) -> Path:
+    """Return the folder to write into; see that it can be written and holds no other run.
 
-    folder = out or resume or _dated_folder()
+    A run, or `what` there may be, has a `file` of that name.
+    """
+    folder = out or resume or _dated_folder(prefix)
     other_run = resume is None or folder.resolve() != resume.resolve()
-    if other_run and (folder / SETTINGS_FILE).exists():
-        fail(f"argument --out: {folder} holds a run already; --resume {folder} goes on with it")
+    if other_run and (folder / file).exists():
+        fail(f"argument --out: {folder} holds a {what} already; --resume {folder} goes on with it")
     _check_writable(folder, "--resume" if out is None and resume is not None else "--out")
     return folder
 
@@ -224,11 +245,11 @@ def _evaluate(given: dict[str, Any], console: Console) -> int:
 
 
 def _confusion_table(confusion: Any) -> Table:
-    table = Table(title="digit (row) taken for (column)", box=box.SIMPLE_HEAD)
+    table = Table(title="class (row) taken for (column)", box=box.SIMPLE_HEAD)
     for heading in ["", *map(str, range(len(confusion)))]:
         table.add_column(heading, justify="right")
-    for digit, row in enumerate(confusion):
-        table.add_row(str(digit), *(str(count) if count else "." for count in row))
+    for true, row in enumerate(confusion):
+        table.add_row(str(true), *(str(count) if count else "." for count in row))
     return table
 
 
@@ -242,19 +263,15 @@ def _compare(given: dict[str, Any], console: Console) -> int:
     processes, download = given.pop("processes", os.cpu_count() or 1), given.pop("download", False)
     if "data" in given:
         given["data"] = str(given["data"].resolve())
-        given.setdefault("dataset", "mnist")
     runs: list[dict[str, Any]] = []
     if resume is None:
-        settings = comparison.ComparisonSettings(**given)
+        if "data" in given:
+            given.setdefault("dataset", "mnist")
+        settings = _options(comparison.ComparisonSettings, given)
     else:
         settings, runs = comparison.load_runs(resume)
         _check_unchanged(given, settings, resume)
-    out = out or resume or _dated_folder("compare-")
-    if (resume is None or out.resolve() != resume.resolve()) and (
-        out / comparison.RUNS_FILE
-    ).exists():
-        fail(f"argument --out: {out} holds a comparison already; --resume {out} goes on with it")
-    _check_writable(out, "--out")
+    out = _output_folder(out, resume, "compare-", comparison.RUNS_FILE, "comparison")
     dataset = _load({"dataset": settings.dataset, "data": settings.data, "download": download})
     try:
         results = run(settings, dataset, runs, out, console=console, processes=processes)

@@ -96,14 +96,21 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dataset",
         choices=DATASETS,
-        help="sample: 10,000 digits that come with the package (default); mnist, fashion: the "
-        "full sets, looked for in $FASTFOOD_NP_DATA, the system's share/datasets and the cache",
+        help="sample: 10,000 digits that come with the package (default); mnist, fashion, "
+        "cifar10: the full sets, looked for in $FASTFOOD_NP_DATA, the system's share/datasets and "
+        "the cache; cifar10 is for the network cifar10_quick, all others are for LeNet",
     )
     parser.add_argument(
-        "--data", metavar="DIR", type=PATH, help="folder of the four IDX files, raw or gzip"
+        "--data",
+        metavar="DIR",
+        type=PATH,
+        help="folder of the four IDX files, raw or gzip (mnist, unless --dataset says otherwise), "
+        "or of cifar10's binary version, unpacked or not",
     )
     parser.add_argument(
-        "--download", action="store_true", help="fetch the data set if it is not found"
+        "--download",
+        action="store_true",
+        help="fetch the data set if it is not found; not cifar10",
     )
 
 
@@ -116,21 +123,26 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     """Every field of `experiments.settings.TrainSettings`, and where to write."""
     add_data_options(parser)
     parser.add_argument(
-        "--model", choices=("lenet", "fried"), help="train only the reference or the deep-fried net"
+        "--model",
+        choices=("lenet", "cifar10_quick", "fried"),
+        help="train only the reference (cifar10_quick with cifar10, else lenet) or the deep-fried "
+        "net",
     )
-    net = parser.add_argument_group("deep-fried LeNet")
+    net = parser.add_argument_group("deep-fried net")
     features = whole(1, MOST_FEATURES)
     net.add_argument("--features", type=features, metavar="N", help="Fastfood outputs (1024)")
     net.add_argument("--sigma", type=POSITIVE, metavar="S", help="bandwidth (20)")
     adaptive = net.add_mutually_exclusive_group()
     adaptive.add_argument("--adaptive", action="store_true", help="train S, G and B (default)")
     adaptive.add_argument("--fixed", dest="adaptive", action="store_false", help="leave them drawn")
-    net.add_argument("--dropout", type=RATE, metavar="P", help="after the ReLU (0)")
+    net.add_argument("--dropout", type=RATE, metavar="P", help="after the ReLU (0); not cifar10")
     net.add_argument("--dropout-inside", type=RATE, metavar="P", help="on Pi H B x, equation 7 (0)")
-    net.add_argument("--dropout-input", type=RATE, metavar="P", help="on the layer's input (0)")
+    net.add_argument(
+        "--dropout-input", type=RATE, metavar="P", help="on the layer's input (0); not cifar10"
+    )
     both = parser.add_argument_group("both models")
-    both.add_argument("--conv-relu", action="store_true", help="ReLU after the pooled convolutions")
-    both.add_argument("--augment", action="store_true", help="random affine changes of the digits")
+    both.add_argument("--conv-relu", action="store_true", help="ReLU after LeNet's convolutions")
+    both.add_argument("--augment", action="store_true", help="random affine changes of the images")
     length = both.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=whole(1), metavar="N", help="on the sample 16")
     length.add_argument("--steps", type=whole(1), metavar="N", help="on the full sets 10000")

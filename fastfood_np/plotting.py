@@ -105,7 +105,10 @@ def mistakes(
     confidences: Sequence[float],
     title: str,
 ) -> Figure:
-    """Draw images (N, h, w) in a grid, each with what it is, what was predicted and how surely."""
+    """Draw images in a grid, each with what it is, what was predicted and how surely.
+
+    They have shape (N, h, w), or (N, h, w, 3) where red, green and blue come last.
+    """
     columns = min(8, max(1, len(images)))
     rows = max(1, -(-len(images) // columns))
     drawing = figure(1.25 * columns, 1.55 * rows + 0.5)

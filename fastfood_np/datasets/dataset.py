@@ -50,7 +50,7 @@ class Dataset:
 
     def __repr__(self) -> str:
         train, test = len(self.train_labels), len(self.test_labels)
-        size = _size(self.train_images)
+        size = size_text(self.train_images.shape[1:])
         return f"Dataset({self.name!r}: {train} training and {test} test images of {size})"
 
 
@@ -88,8 +88,8 @@ def check_same_size(train: Array, test: Array, train_name: str, test_name: str) 
     """Raise unless the images of both sets have the same channels, height and width."""
     if train.shape[1:] != test.shape[1:]:
         raise DatasetError(
-            f"{train_name} and {test_name} must hold images of the same size, got {_size(train)} "
-            f"and {_size(test)}"
+            f"{train_name} and {test_name} must hold images of the same size, got "
+            f"{size_text(train.shape[1:])} and {size_text(test.shape[1:])}"
         )
 
 
@@ -99,6 +99,11 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
-def _size(images: Array) -> str:
-    channels, height, width = images.shape[1:]
+def size_text(shape: tuple[int, ...]) -> str:
+    """Return the shape of an image as text.
+
+    >>> size_text((1, 28, 28)), size_text((3, 32, 32))
+    ('28 x 28', '3 x 32 x 32')
+    """
+    channels, height, width = shape
     return f"{height} x {width}" if channels == 1 else f"{channels} x {height} x {width}"

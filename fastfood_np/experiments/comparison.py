@@ -11,21 +11,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastfood_np.datasets import Dataset
-from fastfood_np.experiments.networks import Network, network_for
-from fastfood_np.experiments.settings import INITIAL_STREAM, TrainSettings
+from fastfood_np.experiments.networks import Network, network_for, network_of
+from fastfood_np.experiments.settings import HEAD_STREAM, INITIAL_STREAM, TrainSettings
 from fastfood_np.files import write_json
 from fastfood_np.layers import Sequential
 from fastfood_np.models import HEADS, structured_layer
 from fastfood_np.training import TrainingDivergedError, count_errors, predict
 from fastfood_np.training.trainer import TrainingState
-from fastfood_np.validation import ModelFileError, check_bool, check_choice, check_int
+from fastfood_np.validation import ModelFileError, check_bool, check_choice, check_int, check_real
 
 # Those that compete; the other two show what training r and what D are for.
 COMPETITORS = tuple(kind for kind in HEADS if kind not in ("circulant-random", "circulant-ones"))
 BUDGETS = (6_656, 13_312, 53_248)
+MOST_WEIGHTS = 1 << 24  # of a budget; LeNet has 430,500
 REFERENCE = "reference"
 RUNS_FILE = "runs.json"
-HEAD_STREAM = 1  # third word of the seed of a head's draws
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,21 @@ class ComparisonSettings:
         for layer in self.layers:
             check_choice(layer, "layers", tuple(HEADS))
         for budget in self.budgets:
-            check_int(budget, "budgets", minimum=1)
+            check_int(budget, "budgets", minimum=1, maximum=MOST_WEIGHTS)
         check_int(self.seeds, "seeds", minimum=1)
         check_bool(self.reference, "reference")
         self.training(0)
+        self._check_budgets()
+
+    def _check_budgets(self) -> None:
+        """Draw each layer once: a budget may not even allow one output."""
+        network = network_of(self.dataset)
+        for budget in self.budgets:
+            for layer in self.layers:
+                try:
+                    structured_layer(layer, network.features, network.classes, budget, rng=0)
+                except ValueError as error:
+                    raise ValueError(str(error).replace("budget", "budgets", 1)) from None
 
     def training(self, seed: int) -> TrainSettings:
         """Return how each network is trained; these settings check themselves."""
@@ -91,19 +102,9 @@ class Job(NamedTuple):
 
 
 def build(settings: ComparisonSettings, network: Network, job: Job) -> Sequential:
-    """Return the untrained network; its convolutions depend on the seed alone.
-
-    Raises
-    ------
-    ValueError
-        Not even one output of the layer fits the budget, or the network has no such option.
-    """
+    """Return the untrained network; its convolutions depend on the seed alone."""
     options: dict[str, Any] = {"rng": np.random.default_rng((INITIAL_STREAM, job.seed))}
     if settings.conv_relu:
-        if network.title != "LeNet":
-            raise ValueError(
-                f"conv_relu must be False for {network.title}, which has its own ReLUs"
-            )
         options["conv_relu"] = True
     if job.budget is not None:
         rng = np.random.default_rng((INITIAL_STREAM, job.seed, HEAD_STREAM))
@@ -125,10 +126,11 @@ def train(
     stopped : callable, optional
         Asked after each step whether to give up.
     """
-    net = build(settings, network_for(dataset), job)
+    net = build(settings, network_for(settings.dataset, dataset.train_images), job)
     training = settings.training(job.seed)
+    model = training.reference if job.budget is None else "fried"
     steps = training.total_steps(len(dataset.train_images))
-    trainer = training.trainer("lenet" if job.budget is None else "fried", net, steps, threads=1)
+    trainer = training.trainer(model, net, steps, threads=1)
 
     def after_step(state: TrainingState) -> bool:
         return stopped is not None and stopped()
@@ -175,15 +177,11 @@ def load_runs(folder: Path) -> tuple[ComparisonSettings, list[dict[str, Any]]]:
     path = folder / RUNS_FILE
     try:
         stored = json.loads(path.read_text())
+        odd = stored["settings"].keys() ^ {field.name for field in fields(ComparisonSettings)}
+        if odd:
+            raise ValueError(f"missing or unknown {', '.join(sorted(odd))}")
         settings, runs = ComparisonSettings(**stored["settings"]), stored["runs"]
-        known = set(settings.jobs)
-        if not {job_of(run) for run in runs} <= known:
-            raise ValueError("runs of other settings")
-        for run in runs:
-            error = run["test_error"]
-            for value in (*(run[name] for name in NUMBERS), 0.0 if error is None else error):
-                if not isinstance(value, (int, float)):
-                    raise TypeError(f"{value!r} is no number")
+        _check_runs(settings, runs)
     except FileNotFoundError:
         raise ModelFileError(f"{path}: no such file; no comparison was begun there") from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
@@ -191,7 +189,22 @@ def load_runs(folder: Path) -> tuple[ComparisonSettings, list[dict[str, Any]]]:
     return settings, runs
 
 
-NUMBERS = ("n_out", "head_weights", "weights", "head_bytes", "train_seconds")
+def _check_runs(settings: ComparisonSettings, runs: Sequence[dict[str, Any]]) -> None:
+    """Raise unless these are rows of `train`, no two of them of one job."""
+    done = [job_of(run) for run in runs]
+    if not set(done) <= set(settings.jobs):
+        raise ValueError("runs of other settings")
+    if len(set(done)) < len(done):
+        raise ValueError("two runs of one kind and seed")
+    for run in runs:
+        for name in COUNTS:
+            check_int(run[name], name, minimum=1)
+        check_real(run["train_seconds"], "train_seconds", minimum=0.0)
+        if run["test_error"] is not None:
+            check_real(run["test_error"], "test_error", minimum=0.0)
+
+
+COUNTS = ("n_out", "head_weights", "weights", "head_bytes")
 
 
 def job_of(run: dict[str, Any]) -> Job:

@@ -11,7 +11,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fastfood_np.datasets import Dataset
 from fastfood_np.experiments.comparison import (
     ComparisonSettings,
-    build,
     missing,
     save_runs,
     train,
@@ -43,13 +42,10 @@ def run(
         Ctrl-C was pressed.
     concurrent.futures.BrokenExecutor
         A training process ended unasked.
-    ValueError, DatasetError
-        No network is for these images, or a budget is too small for a layer: before any training.
+    DatasetError
+        The images are not of the network's size.
     """
-    network = network_for(dataset)
-    for job in settings.jobs:
-        if job.seed == 0:
-            build(settings, network, job)
+    network = network_for(settings.dataset, dataset.train_images)
     out.mkdir(parents=True, exist_ok=True)
     runs = list(runs)
     save_runs(out, settings, runs)

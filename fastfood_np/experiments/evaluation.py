@@ -23,7 +23,7 @@ SHOWN_MISTAKES = 24
 class Evaluation:
     """How a classifier does on labelled images.
 
-    `confusion[i, j]` counts images of digit i taken for j; `worst` lists the wrongly classified
+    `confusion[i, j]` counts images of class i taken for j; `worst` lists the wrongly classified
     images, the surest first, and `confidences` the probability given to each prediction.
     """
 
@@ -37,7 +37,7 @@ class Evaluation:
 
 
 def evaluate(model: Layer, images: Array, labels: Array, threads: int | None = None) -> Evaluation:
-    """Run `model` over uint8 images (N, 1, h, w).
+    """Run `model` over uint8 images (N, 1 or 3, h, w).
 
     Raises
     ------
@@ -72,7 +72,7 @@ def save_mistakes(evaluation: Evaluation, images: Array, labels: Array, path: Pa
     """Draw the surest mistakes into a PNG file."""
     shown = evaluation.worst[:SHOWN_MISTAKES]
     picture = plotting.mistakes(
-        images[shown, 0],
+        images[shown].transpose(0, 2, 3, 1),
         labels[shown].tolist(),
         evaluation.predictions[shown].tolist(),
         evaluation.confidences[shown].tolist(),

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from fastfood_np.datasets.known import KNOWN
+from fastfood_np.datasets.known import FOLDERS
+from fastfood_np.experiments.networks import CIFAR10_QUICK, Network, network_of
 from fastfood_np.files import write_json
-from fastfood_np.layers import Sequential
-from fastfood_np.models import decay_multipliers, deep_fried_lenet, lenet, rate_multipliers
+from fastfood_np.layers import Fastfood, Sequential
+from fastfood_np.models import decay_multipliers, deep_fried_lenet, rate_multipliers
 from fastfood_np.training import SGD, Constant, Cosine, InverseDecay, StepDecay, Trainer
 from fastfood_np.training.augment import random_affine
 from fastfood_np.training.schedules import Schedule
@@ -27,13 +28,14 @@ from fastfood_np.validation import (
     check_real,
 )
 
-DATASETS = ("sample", *KNOWN)
-MODELS = ("lenet", "fried")
+DATASETS = ("sample", *FOLDERS)
+MODELS = ("lenet", "cifar10_quick", "fried")
 SCHEDULES = ("inv", "cosine", "step", "constant")
 SETTINGS_FILE = "settings.json"
 
 # First word of the seed of a model's initial draws; the trainer uses 1 and 2, the split 3.
 INITIAL_STREAM = 0
+HEAD_STREAM = 1  # third word, of a head that is drawn apart from the rest of its network
 
 SAMPLE_EPOCHS = 16
 CAFFE_STEPS = 10_000  # max_iter of Caffe's LeNet
@@ -78,7 +80,9 @@ class TrainSettings:
         if self.data is not None:
             check_path(self.data, "data")
         if self.model is not None:
-            check_choice(self.model, "model", MODELS)
+            check_choice(self.model, "model", (self.reference, "fried"))
+        if self.reference == "cifar10_quick":
+            self._check_cifar10_quick()
         if self.schedule is not None:
             check_choice(self.schedule, "schedule", SCHEDULES)
         for name in ("epochs", "steps"):
@@ -91,10 +95,27 @@ class TrainSettings:
         if self.clip_norm is not None:
             check_real(self.clip_norm, "clip_norm", minimum=0.0)
 
+    def _check_cifar10_quick(self) -> None:
+        if self.conv_relu:
+            raise ValueError(
+                f"conv_relu must be False with {self.dataset}, whose network has its own ReLUs"
+            )
+        for name in ("dropout", "dropout_input"):
+            if getattr(self, name):
+                raise ValueError(
+                    f"{name} must be 0 with {self.dataset}, whose network takes dropout_inside "
+                    f"alone, got {getattr(self, name)!r}"
+                )
+
+    @property
+    def reference(self) -> str:
+        """The model that the deep-fried one is made of."""
+        return "cifar10_quick" if network_of(self.dataset) is CIFAR10_QUICK else "lenet"
+
     @property
     def models(self) -> tuple[str, ...]:
         """The models to train, the reference first."""
-        return MODELS if self.model is None else (self.model,)
+        return (self.reference, "fried") if self.model is None else (self.model,)
 
     def total_steps(self, rows: int) -> int:
         """Return the number of steps on `rows` training images."""
@@ -106,18 +127,40 @@ class TrainSettings:
 
     def title(self, model: str) -> str:
         """Return the model's name as the paper's Table 1 would print it."""
+        if model == "cifar10_quick":
+            return model
         convolutions = ", ReLU convolutions" if self.conv_relu else ""
         if model == "lenet":
             return f"reference LeNet{convolutions}"
+        if self.reference == "cifar10_quick":
+            convolutions = ", cifar10_quick"
         dropped = self.dropout or self.dropout_inside or self.dropout_input
         suffix = ("A" if self.adaptive else "") + ("D" if dropped else "")
         return f"Fastfood-{self.features}{'-' * bool(suffix)}{suffix}{convolutions}"
 
-    def build(self, model: str) -> Sequential:
-        """Return the untrained model; its draws depend on the seed alone."""
+    def build(self, model: str, network: Network | None = None) -> Sequential:
+        """Return the untrained model; its draws depend on the seed alone.
+
+        `network` is as `network_for` makes it for the training images; without it no mean is
+        subtracted from them.
+        """
+        network = network or network_of(self.dataset)
         rng = np.random.default_rng((INITIAL_STREAM, self.seed))
         if model == "lenet":
-            return lenet(conv_relu=self.conv_relu, rng=rng, dtype=self.dtype)
+            return network.build(conv_relu=self.conv_relu, rng=rng, dtype=self.dtype)
+        if model == "cifar10_quick":
+            return network.build(rng=rng, dtype=self.dtype)
+        if self.reference == "cifar10_quick":
+            fastfood = Fastfood(
+                network.features,
+                self.features,
+                sigma=self.sigma,
+                adaptive=self.adaptive,
+                dropout=self.dropout_inside,
+                rng=np.random.default_rng((INITIAL_STREAM, self.seed, HEAD_STREAM)),
+                dtype=self.dtype,
+            )
+            return network.build(head=fastfood, rng=rng, dtype=self.dtype)
         return deep_fried_lenet(
             self.features,
             sigma=self.sigma,
@@ -134,7 +177,8 @@ class TrainSettings:
         """Return the schedule's name: Caffe's for Caffe's own LeNet, else cosine.
 
         The cosine with warm-up, a higher rate and a clipped gradient norm is our choice (the paper
-        names no solver). With ReLU convolutions both models take it, so that they compare.
+        names no solver). With ReLU convolutions, and on CIFAR-10, both models take it, so that they
+        compare.
         """
         caffe = model == "lenet" and not self.conv_relu
         return self.schedule or ("inv" if caffe else "cosine")

@@ -45,12 +45,15 @@ def results(
         A process ended unasked (killed for its memory, perhaps).
     """
     spawn = multiprocessing.get_context("spawn")  # Numba's threads do not survive a fork
+    if not jobs:
+        return
     stop = spawn.Event()
-    count = max(1, min(processes, len(jobs)))
-    with ProcessPoolExecutor(count, spawn, _open, (*data, stop)) as pool:
-        waiting = {pool.submit(_run, train, settings, job) for job in jobs}
+    with ProcessPoolExecutor(min(processes, len(jobs)), spawn, _open, (*data, stop)) as pool:
         try:
-            while waiting and not interrupted():
+            waiting = {pool.submit(_run, train, settings, job) for job in jobs}
+            while waiting:
+                if interrupted():
+                    stop.set()  # what is under way or not begun gives None
                 done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:
                     result = future.result()

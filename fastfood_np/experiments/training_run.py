@@ -13,6 +13,7 @@ from rich.console import Console
 
 from fastfood_np import plotting
 from fastfood_np.datasets import Dataset
+from fastfood_np.experiments.networks import network_for, network_of
 from fastfood_np.experiments.settings import TrainSettings, checkpoint_file
 from fastfood_np.files import replacing, write_json, write_whole
 from fastfood_np.layers import Sequential
@@ -30,7 +31,6 @@ from fastfood_np.training.interrupt import deferred_interrupt
 from fastfood_np.training.progress import TrainingProgress, training_progress
 from fastfood_np.validation import Array, DatasetError, ModelFileError
 
-REFERENCE_WEIGHTS = 430_500
 SPLIT_STREAM = 3  # first word of the seed of the validation split; see settings.INITIAL_STREAM
 
 
@@ -83,13 +83,16 @@ def run(
     TrainingInterruptedError
         Ctrl-C was pressed; checkpoint and model of the current weights are written.
     DatasetError
-        The images are not 28 x 28, or too few are left to train on.
+        The images are not of the network's size, or too few are left to train on.
     ModelFileError
         A checkpoint in `resume` is corrupt or was made from other data.
     """
-    check_images(dataset)
     split = split_off(dataset, settings.val_fraction, settings.seed)
-    runs = [ModelRun(name, settings.title(name), settings.build(name)) for name in settings.models]
+    network = network_for(settings.dataset, split.train_images)
+    runs = [
+        ModelRun(name, settings.title(name), settings.build(name, network))
+        for name in settings.models
+    ]
     steps, data = settings.total_steps(len(split.train_images)), fingerprint(dataset)
     jobs = [
         _Job(model, settings, settings.trainer(model.name, model.net, steps, threads), split, data)
@@ -224,13 +227,6 @@ class _Job:
         return folder / f"{self.model.name}-best.npz"
 
 
-def check_images(dataset: Dataset) -> None:
-    """Raise unless the images have LeNet's size."""
-    if dataset.train_images.shape[1:] != (1, 28, 28):
-        h, w = dataset.train_images.shape[2:]
-        raise DatasetError(f"the images must be 28 x 28 pixels for LeNet, got {h} x {w}")
-
-
 def split_off(dataset: Dataset, fraction: float, seed: int) -> Split:
     """Hold out a random fraction of the training images; with 0, the test images are measured.
 
@@ -264,17 +260,17 @@ def summary(settings: TrainSettings, dataset: Dataset, runs: list[ModelRun]) -> 
         "seed": settings.seed,
         "dataset": settings.dataset,
         "steps": max(model.state.step for model in runs),
-        "models": [_numbers(model, len(dataset.test_labels)) for model in runs],
+        "models": [_numbers(settings, model, len(dataset.test_labels)) for model in runs],
     }
 
 
-def _numbers(model: ModelRun, tested: int) -> dict[str, Any]:
+def _numbers(settings: TrainSettings, model: ModelRun, tested: int) -> dict[str, Any]:
     numbers = {
         "name": model.name,
         "title": model.title,
         "weights": model.net.n_weights,
         "parameters": model.net.n_weights + model.net.n_biases,
-        "compression": REFERENCE_WEIGHTS / model.net.n_weights,
+        "compression": network_of(settings.dataset).weights / model.net.n_weights,
         "test_error": 100.0 * model.errors / tested,
         "interval": list(model.interval),
         "train_seconds": model.state.seconds,
