@@ -40,7 +40,7 @@ from report import (
     save_report,
 )
 
-from fastfood_np.transforms.spectra import fft_threads
+from fastfood_np.transforms.circulant_fft import fft_threads
 
 POWERS = (256, 512, 1024, 2048, 4096, 8192, 16384)
 OTHER_LENGTHS = (800, 1000, 1009, 3000, 9216)  # 1009 is a prime number

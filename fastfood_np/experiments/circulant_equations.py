@@ -29,9 +29,9 @@ def check_circulant_equations() -> Iterator[Check]:
 
     Dx = D * x[:, None]
     y = np.einsum("bij,mbj->mbi", r[:, behind], Dx).reshape(ROWS, -1)[:, :N_OUT]
-    g = np.zeros((ROWS, blocks * D_IN))
-    g[:, :N_OUT] = dy
-    g = g.reshape(ROWS, blocks, D_IN)
+    padded = np.zeros((ROWS, blocks * D_IN))
+    padded[:, :N_OUT] = dy
+    g = padded.reshape(ROWS, blocks, D_IN)
     dr = np.einsum("mbi,mbik->bk", g, Dx[:, :, behind])
     dx = np.einsum("bj,bij,mbi->mj", D, r[:, behind], g)
 

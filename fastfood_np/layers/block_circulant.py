@@ -8,7 +8,7 @@ import numpy as np
 
 from fastfood_np.layers.base import Gradients, Layer
 from fastfood_np.layers.cache import Cache, buffer
-from fastfood_np.transforms.spectra import irfft, rfft
+from fastfood_np.transforms.circulant_fft import irfft, rfft
 from fastfood_np.validation import Array, check_int, check_rng
 
 

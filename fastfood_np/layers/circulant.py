@@ -9,13 +9,12 @@ import numpy as np
 from fastfood_np.layers.base import Gradients, Layer
 from fastfood_np.layers.cache import Cache, buffer
 from fastfood_np.transforms.circulant import draw_circulant
-from fastfood_np.transforms.spectra import (
+from fastfood_np.transforms.circulant_fft import (
+    circulant_backward,
+    circulant_forward,
+    complex_dtype,
     fft_threads,
-    gradient_of_r,
-    output_spectra,
-    project,
-    project_adjoint,
-    spectra,
+    spectra_shape,
 )
 from fastfood_np.validation import Array, check_bool, check_choice, check_int
 
@@ -79,7 +78,7 @@ class Circulant(Layer):
         self.input_shape = (check_int(d_in, "d_in", minimum=1),)
         self.n_out = check_int(n_out, "n_out", minimum=1)
         check_choice(signs, "signs", ("random", "ones"))
-        adaptive, bias = check_bool(adaptive, "adaptive"), check_bool(bias, "bias")
+        self.adaptive, bias = check_bool(adaptive, "adaptive"), check_bool(bias, "bias")
         super().__init__(
             dtype=dtype, d_in=d_in, n_out=n_out, adaptive=adaptive, signs=signs, bias=bias
         )
@@ -98,31 +97,26 @@ class Circulant(Layer):
         return self.constants["signs"]
 
     def _forward(self, x: Array, cache: Cache, rng: np.random.Generator | None) -> Array:
-        threads = fft_threads(len(x) * self.signs.size)
-        cache["x_spectra"] = x_spectra = spectra(x, self._D(), threads)
-        products = project(x_spectra, self.params["r"], threads)
+        r, D = self.params["r"], self._D()
+        shape = spectra_shape(len(x), r, D)
+        cache["x_spectra"] = buffer(cache, "x_spectra", shape, complex_dtype(x.dtype))
         y = buffer(cache, "y", (len(x), self.n_out), x.dtype)
-        rows = products.reshape(len(x), self.signs.size)[:, : self.n_out]
-        return np.add(rows, self.params["b"], out=y) if "b" in self.params else _copied(rows, y)
+        circulant_forward(x, r, D, y, cache["x_spectra"], fft_threads(len(x) * r.size))
+        if "b" in self.params:
+            y += self.params["b"]
+        return y
 
     def _backward(self, dy: Array, cache: Cache, need_dx: bool) -> tuple[Any, Gradients]:
-        r, grads, dx = self.params["r"], {}, None
+        r, grads = self.params["r"], {}
+        dx = buffer(cache, "dx", (len(dy), r.shape[1]), dy.dtype) if need_dx else None
+        dr = buffer(cache, "dr", r.shape, r.dtype) if self.adaptive else None
         threads = fft_threads(len(dy) * r.size)
-        g_spectra = output_spectra(dy, r.shape, threads)
-        if "r" in self.trainable:
-            dr = gradient_of_r(g_spectra, cache["x_spectra"], r.shape[1])
-            grads["r"] = _copied(dr, buffer(cache, "dr", r.shape, r.dtype))
+        circulant_backward(dy, cache["x_spectra"], r, self._D(), dr, dx, threads)
+        if dr is not None:
+            grads["r"] = dr
         if "b" in self.params:
             grads["b"] = np.sum(dy, axis=0, out=buffer(cache, "db", dy.shape[1:], r.dtype))
-        if need_dx:
-            dx = buffer(cache, "dx", (len(dy), r.shape[1]), dy.dtype)
-            _copied(project_adjoint(g_spectra, r, self._D(), threads), dx)
         return dx, grads
 
     def _D(self) -> Array | None:
         return None if self.config["signs"] == "ones" else self.signs.astype(self.params["r"].dtype)
-
-
-def _copied(source: Array, target: Array) -> Array:
-    target[...] = source
-    return target

@@ -10,10 +10,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastfood_np import backends
 from fastfood_np.transforms import (
     circulant_adjoint,
+    circulant_fft,
     circulant_matrix,
     circulant_transform,
     draw_circulant,
-    spectra,
 )
 
 DTYPES = (np.float32, np.float64)
@@ -276,18 +276,18 @@ def test_workers_and_batches_change_no_bit(d, dtype):
 
 def test_how_many_threads_the_fft_gets(monkeypatch):
     """As many as Numba has from 2^18 numbers on, or as many as asked for."""
-    asked, rfft = [], spectra.rfft
+    asked, rfft = [], circulant_fft.rfft
 
-    def noting(x, threads=1):
+    def noting(x, length=None, threads=1):
         asked.append(threads)
-        return rfft(x, threads)
+        return rfft(x, length, threads)
 
     def threads_of(call, *arguments, **options):
         asked.clear()
         call(*arguments, **options)
         return max(asked)
 
-    monkeypatch.setattr(spectra, "rfft", noting)
+    monkeypatch.setattr(circulant_fft, "rfft", noting)
     monkeypatch.setattr(backends.select(), "teams", lambda elements: 7)
     x, r = np.ones((256, 512)), np.ones((2, 512))
     for call in (circulant_transform, circulant_adjoint):

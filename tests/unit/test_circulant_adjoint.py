@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 from fastfood_np.transforms import circulant_adjoint, circulant_transform, draw_circulant
-from fastfood_np.transforms.spectra import gradient_of_r, output_spectra, spectra
+from fastfood_np.transforms.circulant_fft import (
+    circulant_backward,
+    circulant_forward,
+    complex_dtype,
+    spectra_shape,
+)
 
 LONGEST = 5000
 LIMIT = 4.0
@@ -20,10 +25,15 @@ LIMIT = 4.0
 KINDS = (3, 4, 5, 25, 60, 64, 719, 1018, 1024, 2520, 4096, 4489, 4933, 4954, 4987, 4999, 5000)
 
 
-def gradient(x, y, r, signs):
+def gradient(x, y, r, signs, conjugate=False):
     """dL/dr for dL/d(R D x) = y."""
-    dy, Dx = output_spectra(y[None], (1, r.size)), spectra(x[None], signs[None])
-    return gradient_of_r(dy, Dx, r.size)[0]
+    x, y, r, signs = x[None], y[None], r[None], signs[None]
+    x_spectra = np.empty(spectra_shape(1, r, signs), complex_dtype(x.dtype))
+    circulant_forward(x, r, signs, np.empty_like(y), x_spectra)
+    dr = np.empty_like(r)
+    x_spectra = x_spectra.conj() if conjugate else x_spectra
+    circulant_backward(y, x_spectra, r, signs, dr, None)
+    return dr[0]
 
 
 class Numbers:
@@ -87,8 +97,7 @@ def gradient_without_the_signs(x, y, r, signs):
 
 
 def gradient_without_the_conjugate(x, y, r, signs):
-    dy, Dx = output_spectra(y[None], (1, r.size)), spectra(x[None], signs[None])
-    return gradient_of_r(dy, Dx.conj(), r.size)[0]
+    return gradient(x, y, r, signs, conjugate=True)
 
 
 @pytest.mark.parametrize(

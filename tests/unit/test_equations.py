@@ -204,26 +204,31 @@ def signs_forgotten(patch):
 
 
 def correlation_for_convolution(patch):
-    """R^T for R in forward: the conjugate of FFT(r) is the FFT of r turned round."""
-    right = circulant_layer.project
-    turned = lambda r: np.roll(r[:, ::-1], 1, axis=1)  # noqa: E731
-    patch.setattr(
-        circulant_layer, "project", lambda spectra, r, threads: right(spectra, turned(r), threads)
-    )
+    """R^T for R in forward."""
+    right = circulant_layer.circulant_forward
+
+    def wrong(x, r, *rest):
+        right(x, np.roll(r[:, ::-1], 1, axis=1), *rest)
+
+    patch.setattr(circulant_layer, "circulant_forward", wrong)
 
 
 def r_gradient_not_conjugated(patch):
-    right = circulant_layer.gradient_of_r
-    patch.setattr(circulant_layer, "gradient_of_r", lambda dy, x, d: right(dy, x.conj(), d))
+    right = circulant_layer.circulant_backward
+
+    def wrong(dy, x_spectra, *rest):
+        right(dy, x_spectra.conj(), *rest)
+
+    patch.setattr(circulant_layer, "circulant_backward", wrong)
 
 
 def adjoint_without_signs(patch):
-    right = circulant_layer.project_adjoint
-    patch.setattr(
-        circulant_layer,
-        "project_adjoint",
-        lambda dy, r, signs, threads: right(dy, r, np.ones_like(signs), threads),
-    )
+    right = circulant_layer.circulant_backward
+
+    def wrong(dy, x_spectra, r, signs, *rest):
+        right(dy, x_spectra, r, np.ones_like(signs), *rest)
+
+    patch.setattr(circulant_layer, "circulant_backward", wrong)
 
 
 # The mutant, the lines that must fail, further lines that may.
