@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_runs import SHORT, contents, main, write_small_set
+from small_runs import SHORT, contents, main, write_small_cifar10, write_small_set
 
 import fastfood_np
 from fastfood_np import backends
 from fastfood_np.datasets import load, write_idx
+from fastfood_np.experiments.comparison import ComparisonSettings, save_runs
 from fastfood_np.files import read_npz, write_npz
 from fastfood_np.kernels import arc_cosine, ball_sum, gaussian, laplacian, matern
 from fastfood_np.layers import (
@@ -387,11 +388,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared")
     write_small_set(folder / "data")
     write_small_set(folder / "wide", size=30)
+    write_small_cifar10(folder / "colour")
     (folder / "file").write_text("nothing of interest")
     run = folder / "run"
     arguments = ("--data", folder / "data", "--model", "fried", *SHORT, "--val-fraction", "0.25")
     assert main("train", *arguments, "--out", run) == 0
     save_model(folder / "dense.npz", Dense(4, 3, rng=0))
+    settings = ComparisonSettings("mnist", str(folder / "data"), ("dense",), (2000,), 1, steps=2)
+    (folder / "compared").mkdir()
+    save_runs(folder / "compared", settings, [])
     return folder
 
 
@@ -411,8 +416,12 @@ def _labels(place: Place, labels: np.ndarray) -> None:
     write_idx(place / "data/train-labels-idx1-ubyte", labels)
 
 
+NAMES = ("data", "wide", "colour", "file", "run", "compared", "new", "nowhere")
 TRAIN = ("train", "--data", "{data}", *SHORT, "--out", "{new}")
 RESUME = ("train", "--resume", "{run}")
+COMPARE = ("compare", "--data", "{data}", "--steps", "2", "--out", "{new}")
+COMPARED = ("compare", "--resume", "{compared}")
+CIFAR10 = ("--data", "{colour}", "--dataset", "cifar10")
 EVALUATE = ("evaluate", "{run}/fried.npz", "--data", "{data}", "--out", "{new}")
 
 COMMANDS: list[tuple[str, Callable[[Place], Any], tuple[str, ...], str]] = [
@@ -542,6 +551,55 @@ COMMANDS: list[tuple[str, Callable[[Place], Any], tuple[str, ...], str]] = [
         (*TRAIN, "--data", "{wide}"),
         r"images must be 28 x 28 pixels for LeNet, got 30 x 30",
     ),
+    # CIFAR-10.
+    (
+        "cifar10 that is not there",
+        nothing,
+        (*TRAIN, "--dataset", "cifar10"),
+        r"data: lacks data_batch_1\.bin, .* and no cifar-10-binary\.tar\.gz",
+    ),
+    (
+        "cifar10 for mnist",
+        nothing,
+        ("train", "--data", "{colour}"),
+        r"colour: files are missing; looked for train-images-idx3-ubyte or",
+    ),
+    (
+        "download of cifar10",
+        nothing,
+        (*TRAIN, *CIFAR10, "--download"),
+        r"--download: not allowed with --dataset cifar10, .* has cifar-10-binary\.tar\.gz$",
+    ),
+    (
+        "ReLUs of cifar10_quick",
+        nothing,
+        (*TRAIN, *CIFAR10, "--conv-relu"),
+        r"--conv-relu: must be False with cifar10, whose network has its own ReLUs",
+    ),
+    (
+        "dropout in cifar10_quick",
+        nothing,
+        (*TRAIN, *CIFAR10, "--dropout-input", "0.5"),
+        r"--dropout-input: must be 0 with cifar10, .* takes dropout_inside alone, got 0\.5",
+    ),
+    (
+        "LeNet on cifar10",
+        nothing,
+        (*TRAIN, *CIFAR10, "--model", "lenet"),
+        r"--model: must be one of 'cifar10_quick', 'fried', got 'lenet'",
+    ),
+    (
+        "a LeNet's model on cifar10",
+        nothing,
+        ("evaluate", "{run}/fried.npz", *CIFAR10),
+        r"the model does not take these images: .*got \(1, 3, 32, 32\)|got shape \(1, 3, 32, 32\)",
+    ),
+    (
+        "evaluate with a download of cifar10",
+        nothing,
+        ("evaluate", "{run}/fried.npz", "--dataset", "cifar10", "--download"),
+        r"argument --download: not allowed with --dataset cifar10",
+    ),
     # Models.
     ("no model", nothing, ("evaluate", "{nowhere}"), r"nowhere: No such file or directory"),
     (
@@ -646,6 +704,110 @@ COMMANDS: list[tuple[str, Callable[[Place], Any], tuple[str, ...], str]] = [
         nothing,
         ("bench", "--out", "{file}/x"),
         r"argument --out: \S*file must be a folder, but is a file",
+    ),
+    # Comparisons.
+    (
+        "unknown layer to compare",
+        nothing,
+        (*COMPARE, "--layers", "fastfood,toeplitz"),
+        r"--layers: must be some of dense, low-rank, .*, separated by commas, got 'fastfood,toepl",
+    ),
+    ("no layer", nothing, (*COMPARE, "--layers", ""), r"argument --layers: must be some of dense"),
+    *(
+        (
+            f"budgets {text!r}",
+            nothing,
+            (*COMPARE, "--budgets", text),
+            rf"--budgets: must be positive integers, separated by commas, got '{text}'",
+        )
+        for text in ("a", "0", "", "5000,", "-6656", "1e4")
+    ),
+    (
+        "a budget too small",
+        nothing,
+        (*COMPARE, "--budgets", "2000"),
+        r"argument --budgets: must allow one output of sorf, which takes 3082 weights, got 2000",
+    ),
+    (
+        "a budget too large",
+        nothing,
+        (*COMPARE, "--budgets", "99999999999"),
+        r"argument --budgets: must be at most 16777216, got 99999999999",
+    ),
+    (
+        "a budget too small on cifar10",
+        nothing,
+        (*COMPARE, *CIFAR10, "--budgets", "1033", "--layers", "dense,circulant"),
+        r"argument --budgets: must allow one output of dense, which takes 1034 weights, got 1033",
+    ),
+    ("no seeds", nothing, (*COMPARE, "--seeds", "0"), r"--seeds: must be at least 1, got 0"),
+    ("no processes", nothing, (*COMPARE, "--processes", "0"), r"--processes: must be at least 1"),
+    (
+        "ReLUs to compare in cifar10_quick",
+        nothing,
+        (*COMPARE, *CIFAR10, "--conv-relu"),
+        r"--conv-relu: must be False with cifar10",
+    ),
+    (
+        "images of another size to compare on",
+        nothing,
+        (*COMPARE, "--data", "{wide}"),
+        r"images must be 28 x 28 pixels for LeNet, got 30 x 30",
+    ),
+    (
+        "compare with a download of cifar10",
+        nothing,
+        (*COMPARE, *CIFAR10, "--download"),
+        r"argument --download: not allowed with --dataset cifar10",
+    ),
+    (
+        "out holds a comparison",
+        nothing,
+        (*COMPARE, "--out", "{compared}"),
+        r"argument --out: \S+ holds a comparison already; --resume \S+ goes on with it",
+    ),
+    ("comparison below a file", nothing, (*COMPARE, "--out", "{file}/x"), r"--out: .*must be a fo"),
+    (
+        "no comparison there",
+        nothing,
+        ("compare", "--resume", "{run}"),
+        r"runs\.json: no such file; no comparison was begun there",
+    ),
+    (
+        "no folder to go on in",
+        nothing,
+        ("compare", "--resume", "{nowhere}"),
+        r"nowhere/runs\.json: no such file; no comparison was begun there",
+    ),
+    (
+        "a file for a comparison",
+        nothing,
+        ("compare", "--resume", "{file}"),
+        r"file/runs\.json: not the runs of a comparison",
+    ),
+    (
+        "broken runs",
+        lambda place: place.cut("compared/runs.json"),
+        COMPARED,
+        r"runs\.json: not the runs of a comparison",
+    ),
+    (
+        "another comparison",
+        nothing,
+        (*COMPARED, "--budgets", "2000,3000"),
+        r"argument --budgets: the run in \S+ was begun with \(2000,\), got \(2000, 3000\)",
+    ),
+    (
+        "a comparison without the reference",
+        nothing,
+        (*COMPARED, "--no-reference"),
+        r"argument --no-reference: the run in \S+ was begun with True, got False",
+    ),
+    (
+        "another length of a comparison",
+        nothing,
+        (*COMPARED, "--epochs", "3"),
+        r"argument --epochs: the run in \S+ was begun without it, got 3",
     ),
     # Runs to go on with.
     (
@@ -762,7 +924,7 @@ def test_commands(
     monkeypatch.chdir(tmp_path)
     spoil(place)
     before = contents(tmp_path)
-    names = {name: place / name for name in ("data", "wide", "file", "run", "new", "nowhere")}
+    names = {name: place / name for name in NAMES}
     code = main(*(part.format(folder=tmp_path, **names) for part in arguments))
     errors = capsys.readouterr().err
     assert code == 2

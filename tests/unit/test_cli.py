@@ -21,6 +21,7 @@ from small_runs import (
     write_small_set,
 )
 
+import fastfood_np.experiments.circulant_equations as circulant_equations
 import fastfood_np.experiments.equations as equations
 from fastfood_np.experiments import environment, training_run
 from fastfood_np.training.checkpoint import load_checkpoint
@@ -239,6 +240,7 @@ def test_verify(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
         equations.Check("7", "no number", float("nan"), 1e-12),
     ]
     monkeypatch.setattr(equations, "check_equations", lambda: checks[:1])
+    monkeypatch.setattr(circulant_equations, "check_circulant_equations", lambda: iter(()))
     assert main("verify") == 0
     assert "1 of 1 checks hold" in capsys.readouterr().out
     monkeypatch.setattr(equations, "check_equations", lambda: checks)
@@ -246,6 +248,10 @@ def test_verify(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
     printed = capsys.readouterr().out
     assert "1 of 3 checks hold" in printed and printed.count("FAILS") == 2
     assert re.search(r"6 +another \[thing\] +0\.5 +1e-12 +FAILS", printed)
+    monkeypatch.setattr(circulant_equations, "check_circulant_equations", lambda: iter(checks[1:2]))
+    monkeypatch.setattr(equations, "check_equations", lambda: checks[:1])
+    assert main("verify") == 1
+    assert "1 of 2 checks hold" in capsys.readouterr().out
 
 
 def test_info(capsys: pytest.CaptureFixture[str]) -> None:
@@ -280,8 +286,9 @@ def test_only_a_terminal_sets_the_width(
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ((), ("train", "evaluate", "bench", "verify", "info")),
-        (("train",), ("--resume", "--conv-relu", "--val-fraction", "--fixed", "--clip-norm")),
+        ((), ("train", "evaluate", "compare", "bench", "verify", "info")),
+        (("train",), ("--resume", "--conv-relu", "--val-fraction", "--fixed", "cifar10_quick")),
+        (("compare",), ("--layers", "--budgets", "--no-reference", "--processes", "cifar10_quick")),
         (("evaluate",), ("MODEL", "--data", "--out")),
         (("bench",), ("--smoke", "--turns", "--only", "--ffht", "--out")),
         (("verify",), ("usage: fastfood-np verify",)),
@@ -320,6 +327,7 @@ def test_too_little_memory(
 
 def test_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(equations, "check_equations", lambda: [equations.Check("5", "x", 1.0, 0.1)])
+    monkeypatch.setattr(circulant_equations, "check_circulant_equations", lambda: iter(()))
     monkeypatch.setattr("sys.argv", ["fastfood-np", "verify"])
     with pytest.raises(SystemExit) as end:
         runpy.run_module("fastfood_np", run_name="__main__")
