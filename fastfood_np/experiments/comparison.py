@@ -200,8 +200,9 @@ def _check_runs(settings: ComparisonSettings, runs: Sequence[dict[str, Any]]) ->
         for name in COUNTS:
             check_int(run[name], name, minimum=1)
         check_real(run["train_seconds"], "train_seconds", minimum=0.0)
-        if run["test_error"] is not None:
-            check_real(run["test_error"], "test_error", minimum=0.0)
+        error = run["test_error"]
+        if error is not None and check_real(error, "test_error", minimum=0.0) > 100:
+            raise ValueError(f"test_error must be at most 100, got {error!r}")
 
 
 COUNTS = ("n_out", "head_weights", "weights", "head_bytes")
