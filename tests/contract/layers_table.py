@@ -279,6 +279,7 @@ CASES += [
     _circulant("stacked-ones-bias", 6, 20, (24, 20), signs="ones", bias=True),
     _circulant("prime", 31, 31, (31, 0)),
     _circulant("prime-stacked-ones", 13, 26, (26, 0), signs="ones"),
+    _circulant("large-prime", 101, 130, (202, 0)),
     _circulant("one", 1, 1, (1, 0)),
     _circulant("one-stacked", 1, 3, (3, 0)),
     _circulant("fixed", 7, 9, (14, 0), adaptive=False),

@@ -8,6 +8,7 @@ import scipy.linalg
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastfood_np import backends
+from fastfood_np.layers import Circulant
 from fastfood_np.transforms import (
     circulant_adjoint,
     circulant_fft,
@@ -17,7 +18,7 @@ from fastfood_np.transforms import (
 )
 
 DTYPES = (np.float32, np.float64)
-SIZES = (1, 2, 3, 4, 5, 8, 12, 13, 30, 31, 64, 97)
+SIZES = (1, 2, 3, 4, 5, 8, 12, 13, 30, 31, 64, 97, 101, 206, 211)  # from 101 on by convolution
 R, SIGNS = draw_circulant(13, 40, rng=0)  # 4 blocks of 13
 X = np.random.default_rng(1).standard_normal((2, 5, 13))
 Y = np.random.default_rng(2).standard_normal((2, 5, 40))
@@ -236,7 +237,7 @@ def test_out_may_be_an_argument():
 
 
 @both_dtypes
-@pytest.mark.parametrize("d", [13, 16, 31])
+@pytest.mark.parametrize("d", [13, 16, 31, 101])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 def test_a_row_spoils_no_other(bad, d, dtype):
@@ -260,7 +261,7 @@ def test_a_row_spoils_no_other(bad, d, dtype):
 
 
 @both_dtypes
-@pytest.mark.parametrize("d", [64, 97, 1000])
+@pytest.mark.parametrize("d", [64, 97, 211, 1000])
 def test_workers_and_batches_change_no_bit(d, dtype):
     r, signs = draw_circulant(d, 2 * d, rng=0)
     x = np.random.default_rng(6).standard_normal((23, d)).astype(dtype)
@@ -272,6 +273,36 @@ def test_workers_and_batches_change_no_bit(d, dtype):
     for rows in (1, 2, 5, 8, 22):
         assert_array_equal(circulant_transform(x[:rows], r, signs), one[:rows])
         assert_array_equal(circulant_adjoint(one[:rows], r, signs), back[:rows])
+
+
+@both_dtypes
+@pytest.mark.parametrize("signs", ["random", "ones"])
+@pytest.mark.parametrize("d", [12, 101])
+def test_chunks_of_rows_change_no_bit(d, signs, dtype, monkeypatch):
+    """16 rows at a time and the rest; only the sums of dL/dr are taken in another order."""
+    layer = Circulant(d, 2 * d - 1, signs=signs, rng=0, dtype=dtype)
+    x, dy = (
+        np.random.default_rng(size).standard_normal((41, size)).astype(dtype)
+        for size in (d, 2 * d - 1)
+    )
+    y, cache = layer.forward(x)
+    dx, grads = layer.backward(dy, cache)
+    monkeypatch.setattr(circulant_fft, "CHUNK_BYTES", 1)
+    other_y, cache = layer.forward(x)
+    other_dx, other_grads = layer.backward(dy, cache)
+    assert_array_equal(other_y, y)
+    assert_array_equal(other_dx, dx)
+    assert_near(other_grads["r"], grads["r"], dtype)
+    dr_alone = layer.backward(dy, cache, need_dx=False)[1]["r"]
+    assert_array_equal(dr_alone, other_grads["r"])
+
+
+def test_lengths_of_the_ffts():
+    """d itself unless it has a prime factor above 100; else enough for a linear convolution."""
+    primes = [p for p in range(2, 1000) if all(p % q for q in range(2, p))]
+    for d in range(1, 1000):
+        length, largest = circulant_fft.fft_length(d), max([1, *(p for p in primes if d % p == 0)])
+        assert length == d if largest <= 100 else 2 * d - 1 <= length < 2.3 * d
 
 
 def test_how_many_threads_the_fft_gets(monkeypatch):
