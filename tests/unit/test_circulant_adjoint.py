@@ -25,15 +25,15 @@ LIMIT = 4.0
 KINDS = (3, 4, 5, 25, 60, 64, 719, 1018, 1024, 2520, 4096, 4489, 4933, 4954, 4987, 4999, 5000)
 
 
-def gradient(x, y, r, signs, conjugate=False):
-    """dL/dr for dL/d(R D x) = y."""
+def both_ways(x, y, r, signs, conjugate=False):
+    """R D x, D R^T y and dL/dr for dL/d(R D x) = y, as `Circulant` has them computed."""
     x, y, r, signs = x[None], y[None], r[None], signs[None]
     x_spectra = np.empty(spectra_shape(1, r, signs), complex_dtype(x.dtype))
-    circulant_forward(x, r, signs, np.empty_like(y), x_spectra)
-    dr = np.empty_like(r)
+    forward, dx, dr = np.empty_like(y), np.empty_like(x), np.empty_like(r)
+    circulant_forward(x, r, signs, forward, x_spectra)
     x_spectra = x_spectra.conj() if conjugate else x_spectra
-    circulant_backward(y, x_spectra, r, signs, dr, None)
-    return dr[0]
+    circulant_backward(y, x_spectra, r, signs, dr, dx)
+    return forward[0], dx[0], dr[0]
 
 
 class Numbers:
@@ -45,13 +45,14 @@ class Numbers:
         self.signs = rng.choice(np.array([-1, 1], dtype), LONGEST)
         self.eps = np.finfo(dtype).eps
 
-    def gaps(self, d, adjoint=circulant_adjoint, gradient=gradient):
-        """How far <x, D R^T y> and <r, dL/dr> are from <R D x, y>."""
+    def gaps(self, d, adjoint=None, gradient=None):
+        """How far <x, D R^T y> and <r, dL/dr> are from <R D x, y>, with other functions for both."""
         (x, y, r), signs = self.drawn[:, :d], self.signs[:d]
-        forward = inner(circulant_transform(x, r, signs), y)
+        forward, dx, dr = both_ways(x, y, r, signs)
+        dx = adjoint(y, r, signs) if adjoint else dx
+        dr = gradient(x, y, r, signs) if gradient else dr
         unit = self.eps * math.prod(np.linalg.norm(np.float64(v)) for v in (x, y, r))
-        back = inner(x, adjoint(y, r, signs)), inner(r, gradient(x, y, r, signs))
-        return [abs(forward - found) / unit for found in back]
+        return [abs(inner(forward, y) - found) / unit for found in (inner(x, dx), inner(r, dr))]
 
 
 def inner(a, b):
@@ -66,6 +67,16 @@ def assert_lengths(dtype, lengths):
 
 def test_every_length():
     assert_lengths(np.float64, range(1, LONGEST + 1))
+
+
+def test_the_public_functions_are_the_same():
+    for dtype in (np.float32, np.float64):
+        numbers = Numbers(dtype)
+        for d in (*range(1, 200), *KINDS):
+            (x, y, r), signs = numbers.drawn[:, :d], numbers.signs[:d]
+            forward, dx, _ = both_ways(x, y, r, signs)
+            np.testing.assert_array_equal(circulant_transform(x, r, signs), forward)
+            np.testing.assert_array_equal(circulant_adjoint(y, r, signs), dx)
 
 
 def test_short_lengths_and_each_kind_in_float32():
@@ -93,11 +104,11 @@ def signs_on_the_wrong_side(y, r, signs):
 
 
 def gradient_without_the_signs(x, y, r, signs):
-    return gradient(x, y, r, np.ones_like(signs))
+    return both_ways(x, y, r, np.ones_like(signs))[2]
 
 
 def gradient_without_the_conjugate(x, y, r, signs):
-    return gradient(x, y, r, signs, conjugate=True)
+    return both_ways(x, y, r, signs, conjugate=True)[2]
 
 
 @pytest.mark.parametrize(
