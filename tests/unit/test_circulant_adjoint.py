@@ -46,7 +46,7 @@ class Numbers:
         self.eps = np.finfo(dtype).eps
 
     def gaps(self, d, adjoint=None, gradient=None):
-        """How far <x, D R^T y> and <r, dL/dr> are from <R D x, y>, with other functions for both."""
+        """How far <x, D R^T y> and <r, dL/dr> are from <R D x, y>; other functions may be given."""
         (x, y, r), signs = self.drawn[:, :d], self.signs[:d]
         forward, dx, dr = both_ways(x, y, r, signs)
         dx = adjoint(y, r, signs) if adjoint else dx
