@@ -40,7 +40,7 @@ class LayerTimes(NamedTuple):
 def layer_times(layers: Mapping[Any, tuple[Layer, int]], rows: int = ROWS) -> dict[Any, LayerTimes]:
     """Time each (layer, number of inputs) on a batch of float32, medians of interleaved turns.
 
-    Kernels run on one thread, and BLAS and the FFT too.
+    Kernels run on one thread, and BLAS and FFTs too.
     """
     rng = np.random.default_rng(0)
     calls: dict[tuple[Any, str], Callable[[], Any]] = {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
@@ -12,10 +13,10 @@ from fastfood_np import backends
 from fastfood_np.validation import Array
 
 # Fewer numbers than these are transformed faster by one thread.
-FFT_WORKERS_MIN_ELEMENTS = 1 << 18
+THREADS_MIN_ELEMENTS = 1 << 18
 
 # Rows are taken so many bytes at a time, so that what one step writes the next finds in the cache.
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 19
 LEAST_ROWS = 16  # the FFT takes several rows at once
 
 # Lengths with a larger prime factor take an FFT of four times their length; a linear convolution,
@@ -24,8 +25,8 @@ LARGEST_FACTOR = 100
 
 
 def fft_threads(elements: int) -> int:
-    """Return how many threads transform this many numbers fastest."""
-    return backends.select().teams(elements) if elements >= FFT_WORKERS_MIN_ELEMENTS else 1
+    """Return how many threads multiply this many numbers fastest."""
+    return backends.select().teams(elements) if elements >= THREADS_MIN_ELEMENTS else 1
 
 
 @lru_cache(maxsize=1024)
@@ -69,13 +70,16 @@ def circulant_forward(
     """
     d, length = r.shape[1], fft_length(r.shape[1])
     R = rfft(_columns(r, length))
-    for rows in _chunks(len(x), r):
-        part = x[rows, None] if signs is None else x[rows, None] * signs
-        X = rfft(part, length, threads)
+
+    def fill(rows: slice) -> None:
+        X = rfft(x[rows, None] if signs is None else x[rows, None] * signs, length)
         if x_spectra is not None:
             x_spectra[rows] = X
-        products = irfft(X * R, length, threads)[:, :, :d]
+        products = irfft(X * R, length)[:, :, :d]
         y[rows] = products.reshape(len(X), r.size)[:, : y.shape[1]]
+
+    for _ in in_chunks(fill, len(x), r, threads):
+        pass
 
 
 def circulant_backward(
@@ -95,19 +99,24 @@ def circulant_backward(
     d, length = r.shape[1], fft_length(r.shape[1])
     conj_R = rfft(_columns(r, length)).conj()
     sums = np.zeros_like(conj_R)
-    for rows in _chunks(len(dy), r):
-        G = rfft(_filled_up(dy[rows], r), length, threads)
+
+    def fill(rows: slice) -> Any:
+        G, part = rfft(_filled_up(dy[rows], r), length), 0
         if dr is not None and x_spectra is not None:
-            sums += np.einsum("mbf,mbf->bf", G, x_spectra[rows].conj())
+            part = np.einsum("mbf,mbf->bf", G, x_spectra[rows].conj())
         if dx is None:
-            continue
+            return part
         G *= conj_R
         if signs is None:  # the sum over blocks first: then there is one transform to go back by
-            dx[rows] = irfft(G.sum(axis=1), length, threads)[:, :d]
+            dx[rows] = irfft(G.sum(axis=1), length)[:, :d]
         else:
-            back = irfft(G, length, threads)[:, :, :d]
+            back = irfft(G, length)[:, :, :d]
             back *= signs
             np.sum(back, axis=1, out=dx[rows])
+        return part
+
+    for part in in_chunks(fill, len(dy), r, threads):
+        sums += part
     if dr is not None:
         turned = irfft(sums, length)
         dr[...] = turned[:, :d]
@@ -115,34 +124,42 @@ def circulant_backward(
             dr[:, 1:] += turned[:, 1 - d :]
 
 
-def rfft(x: Array, length: int | None = None, threads: int = 1) -> Array:
+def in_chunks(work: Callable[[slice], Any], m: int, r: Array, threads: int) -> Iterable[Any]:
+    """Yield ``work(rows)`` for a chunk of rows after the other, done by so many threads.
+
+    How many rows a chunk has does not depend on the threads. (An FFT lets go of the GIL.)
+    """
+    step = max(LEAST_ROWS, CHUNK_BYTES // r.nbytes)
+    chunks = [slice(first, first + step) for first in range(0, m, step)]
+    if min(threads, len(chunks)) <= 1:
+        yield from map(work, chunks)
+        return
+    with ThreadPoolExecutor(min(threads, len(chunks))) as pool:
+        yield from pool.map(work, chunks)
+
+
+def rfft(x: Array, length: int | None = None) -> Array:
     """Return scipy.fft's rfft along the last axis, also of no rows."""
     from scipy import fft  # here, because its import takes a while
 
     if not x.size:
         half = (x.shape[-1] if length is None else length) // 2 + 1
         return np.empty((*x.shape[:-1], half), complex_dtype(x.dtype))
-    return fft.rfft(x, length, workers=threads)
+    return fft.rfft(x, length)
 
 
-def irfft(spectrum: Array, d: int, threads: int = 1) -> Array:
+def irfft(spectrum: Array, d: int) -> Array:
     """Return scipy.fft's irfft along the last axis, d numbers; `spectrum` is overwritten."""
     from scipy import fft
 
     if not spectrum.size:
         return np.empty((*spectrum.shape[:-1], d), spectrum.real.dtype)
-    return fft.irfft(spectrum, d, overwrite_x=True, workers=threads)
+    return fft.irfft(spectrum, d, overwrite_x=True)
 
 
 def complex_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return complex64 for float32, else complex128."""
     return np.dtype(np.complex64 if dtype == np.float32 else np.complex128)
-
-
-def _chunks(m: int, r: Array) -> Iterator[slice]:
-    """Yield the rows to take at a time; how many does not depend on the number of threads."""
-    step = max(LEAST_ROWS, CHUNK_BYTES // r.nbytes)
-    yield from (slice(first, first + step) for first in range(0, m, step))
 
 
 def _columns(r: Array, length: int) -> Array:

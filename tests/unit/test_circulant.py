@@ -305,20 +305,20 @@ def test_lengths_of_the_ffts():
         assert length == d if largest <= 100 else 2 * d - 1 <= length < 2.3 * d
 
 
-def test_how_many_threads_the_fft_gets(monkeypatch):
+def test_how_many_threads_work(monkeypatch):
     """As many as Numba has from 2^18 numbers on, or as many as asked for."""
-    asked, rfft = [], circulant_fft.rfft
+    asked, in_chunks = [], circulant_fft.in_chunks
 
-    def noting(x, length=None, threads=1):
+    def noting(work, m, r, threads):
         asked.append(threads)
-        return rfft(x, length, threads)
+        return in_chunks(work, m, r, threads)
 
     def threads_of(call, *arguments, **options):
         asked.clear()
         call(*arguments, **options)
         return max(asked)
 
-    monkeypatch.setattr(circulant_fft, "rfft", noting)
+    monkeypatch.setattr(circulant_fft, "in_chunks", noting)
     monkeypatch.setattr(backends.select(), "teams", lambda elements: 7)
     x, r = np.ones((256, 512)), np.ones((2, 512))
     for call in (circulant_transform, circulant_adjoint):
