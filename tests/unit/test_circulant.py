@@ -262,15 +262,17 @@ def test_a_row_spoils_no_other(bad, d, dtype):
 
 @both_dtypes
 @pytest.mark.parametrize("d", [64, 97, 211, 1000])
-def test_workers_and_batches_change_no_bit(d, dtype):
+def test_workers_and_batches_change_no_bit(d, dtype, monkeypatch):
+    """Chunks of 16 rows, so that there are five of them for the threads to share."""
+    monkeypatch.setattr(circulant_fft, "CHUNK_BYTES", 1)
     r, signs = draw_circulant(d, 2 * d, rng=0)
-    x = np.random.default_rng(6).standard_normal((23, d)).astype(dtype)
+    x = np.random.default_rng(6).standard_normal((70, d)).astype(dtype)
     one = circulant_transform(x, r, signs, workers=1)
     back = circulant_adjoint(one, r, signs, workers=1)
     for workers in (None, 2, 3, 50, -1):
         assert_array_equal(circulant_transform(x, r, signs, workers=workers), one)
         assert_array_equal(circulant_adjoint(one, r, signs, workers=workers), back)
-    for rows in (1, 2, 5, 8, 22):
+    for rows in (1, 2, 5, 8, 17, 69):
         assert_array_equal(circulant_transform(x[:rows], r, signs), one[:rows])
         assert_array_equal(circulant_adjoint(one[:rows], r, signs), back[:rows])
 
