@@ -156,7 +156,7 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['weights']:,}",
         f"{row['head_bytes']:,}",
         ("diverged" if error is None else f"{error:.2f} %") + diverged * (error is not None),
-        "-" if limits is None else f"{max(0.0, limits[0]):.2f} to {limits[1]:.2f} %",
+        "-" if limits is None else f"{max(0.0, limits[0]):.2f} to {min(100.0, limits[1]):.2f} %",
         f"{row['forward_us']:,.0f} us",
         f"{row['training_us']:,.0f} us",
         f"{row['train_seconds']:.0f} s",
@@ -184,7 +184,9 @@ def tables(results: dict[str, Any]) -> Iterator[Table]:
     for budget, rows in _by_budget(results):
         table = Table(title=budget_title(budget), box=box.SIMPLE_HEAD, pad_edge=False)
         for i, heading in enumerate(HEADINGS):
-            table.add_column(heading, justify="right" if i else "left", no_wrap=True)
+            # How many diverged may go into a line of its own.
+            justify: Any = "right" if i else "left"
+            table.add_column(heading, justify=justify, no_wrap=heading != "error")
         for row in rows:
             table.add_row(*cells(row))
         yield table
