@@ -26,7 +26,7 @@ class Hashed(Layer):
     d_in, n_out : int
         Length of one input and of one output.
     n_hashed : int
-        Length of w.
+        Length of w, less than 2^31; W may have up to 2^32 entries.
     rng : None, int, SeedSequence or Generator
         Source of the hash's seed and of the initial w, uniform in +-sqrt(3 / d_in).
     dtype : float32 or float64
@@ -49,9 +49,10 @@ class Hashed(Layer):
     def __init__(
         self, d_in: int, n_out: int, *, n_hashed: int, rng: Any = None, dtype: Any = np.float32
     ) -> None:
-        self.input_shape = (check_int(d_in, "d_in", minimum=1),)
-        self.n_out = check_int(n_out, "n_out", minimum=1)
+        d_in, n_out = check_int(d_in, "d_in", minimum=1), check_int(n_out, "n_out", minimum=1)
+        self.input_shape, self.n_out = (d_in,), n_out
         check_int(n_hashed, "n_hashed", minimum=1, maximum=2**31 - 1)
+        check_int(d_in * n_out, "d_in * n_out", maximum=2**32)  # entries have numbers of 32 bits
         super().__init__(dtype=dtype, d_in=d_in, n_out=n_out, n_hashed=n_hashed)
         rng = check_rng(rng)
         self.constants["seed"] = rng.integers(0, 2**32, 1, np.uint32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import lru_cache
 from typing import Any
 
@@ -98,7 +99,7 @@ def circulant_backward(
     """
     d, length = r.shape[1], fft_length(r.shape[1])
     conj_R = rfft(_columns(r, length)).conj()
-    sums = np.zeros_like(conj_R)
+    sums = np.zeros(conj_R.shape, np.complex128)  # of chunks, of which there may be many
 
     def fill(rows: slice) -> Any:
         G, part = rfft(_filled_up(dy[rows], r), length), 0
@@ -134,8 +135,9 @@ def in_chunks(work: Callable[[slice], Any], m: int, r: Array, threads: int) -> I
     if min(threads, len(chunks)) <= 1:
         yield from map(work, chunks)
         return
+    contexts = [copy_context() for _ in chunks]  # np.errstate is part of it
     with ThreadPoolExecutor(min(threads, len(chunks))) as pool:
-        yield from pool.map(work, chunks)
+        yield from pool.map(lambda context, rows: context.run(work, rows), contexts, chunks)
 
 
 def rfft(x: Array, length: int | None = None) -> Array:

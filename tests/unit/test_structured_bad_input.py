@@ -55,6 +55,8 @@ def test_sizes_below_one(kind, name, size):
 def test_more_weights_than_a_hash_can_tell_apart():
     with pytest.raises(ValueError, match=r"n_hashed must be at most 2147483647, got 2147483648"):
         MAKE["Hashed"](n_hashed=2**31)
+    with pytest.raises(ValueError, match=r"d_in \* n_out must be at most 4294967296"):
+        MAKE["Hashed"](d_in=2**16, n_out=2**16 + 1)
 
 
 @every_layer
