@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ def do(
         raise JobError(f"with {settings['note']}")
     if job == "die":
         os._exit(3)
+    if job == "signals":
+        return signal.pthread_sigmask(signal.SIG_BLOCK, []), signal.getsignal(signal.SIGINT)
     if job == "wait":
         Path(settings["folder"], "waiting").touch()
         deadline = time.monotonic() + 60

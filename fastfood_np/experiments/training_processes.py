@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Any
 
 from fastfood_np.datasets import Dataset, load
@@ -50,7 +51,8 @@ def results(
     stop = spawn.Event()
     with ProcessPoolExecutor(min(processes, len(jobs)), spawn, _open, (*data, stop)) as pool:
         try:
-            waiting = {pool.submit(_run, train, settings, job) for job in jobs}
+            with _interrupt_held_back():
+                waiting = {pool.submit(_run, train, settings, job) for job in jobs}
             while waiting:
                 if interrupted():
                     stop.set()  # what is under way or not begun gives None
@@ -62,6 +64,22 @@ def results(
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupt_held_back() -> Iterator[None]:
+    """Keep Ctrl-C until the end of the block; processes started in it never get one.
+
+    A terminal sends it to all of them, also to one that has not come to `_open` yet.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _open(name: str, folder: str | None, stop: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
@@ -66,6 +67,15 @@ def test_interrupted(tmp_path: Path) -> None:
         interrupted=lambda: (tmp_path / "waiting").exists(),
     )
     assert [row[0] for row in found[:1]] == [1] and found[1:] == ["ended"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals are not held back")
+def test_ctrl_c_is_the_parents(tmp_path: Path) -> None:
+    """A terminal sends it to all processes, to one that only just begins too."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    ((blocked, handler),) = run(tmp_path, ["signals"])
+    assert signal.SIGINT in blocked and handler == signal.SIG_IGN
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
 def test_left_alone_the_jobs_are_stopped(tmp_path: Path) -> None:
