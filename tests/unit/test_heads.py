@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from small_runs import BACKEND
 
+from fastfood_np import backends
 from fastfood_np.layers import (
     SORF,
     BlockCirculant,
@@ -39,6 +42,12 @@ LEAST = {
     "sorf": 3 * 1024 + 10,
     "fastfood": 3 * 1024 + 10,
 }
+
+
+@pytest.fixture(autouse=True)
+def quick() -> Iterator[None]:
+    with backends.using(BACKEND):
+        yield
 
 
 def head(kind: str, d_in: int, budget: int, **options: Any) -> tuple[Layer, int, int]:
