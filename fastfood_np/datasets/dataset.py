@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,13 @@ class Dataset:
         check_pair(self.train_images, self.train_labels, "train_images", "train_labels")
         check_pair(self.test_images, self.test_labels, "test_images", "test_labels")
         check_same_size(self.train_images, self.test_images, "train_images", "test_images")
+
+    def checksum(self) -> int:
+        """Return a checksum of all images and labels, by which a resume notices other data."""
+        checksum = 0
+        for part in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+            checksum = zlib.crc32(memoryview(np.ascontiguousarray(part)), checksum)
+        return checksum
 
     def __repr__(self) -> str:
         train, test = len(self.train_labels), len(self.test_labels)

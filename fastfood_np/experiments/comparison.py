@@ -154,6 +154,7 @@ def train(
         "head_bytes": sum(array.nbytes for array in arrays),
         "test_error": error,
         "train_seconds": trainer.state.seconds,
+        "data": dataset.checksum(),
     }
 
 
@@ -200,6 +201,7 @@ def _check_runs(settings: ComparisonSettings, runs: Sequence[dict[str, Any]]) ->
         for name in COUNTS:
             check_int(run[name], name, minimum=1)
         check_real(run["train_seconds"], "train_seconds", minimum=0.0)
+        check_int(run["data"], "data", minimum=0)
         error = run["test_error"]
         if error is not None and check_real(error, "test_error", minimum=0.0) > 100:
             raise ValueError(f"test_error must be at most 100, got {error!r}")

@@ -20,6 +20,7 @@ from fastfood_np.experiments.layer_times import LENGTHS
 from fastfood_np.experiments.networks import network_for
 from fastfood_np.experiments.training_processes import results
 from fastfood_np.training.interrupt import deferred_interrupt
+from fastfood_np.validation import DatasetError
 
 
 def run(
@@ -43,9 +44,11 @@ def run(
     concurrent.futures.BrokenExecutor
         A training process ended unasked.
     DatasetError
-        The images are not of the network's size.
+        The images are not of the network's size, or not those of the runs.
     """
     network = network_for(settings.dataset, dataset.train_images)
+    if any(run["data"] != dataset.checksum() for run in runs):
+        raise DatasetError("the finished runs were trained on other data than given now")
     out.mkdir(parents=True, exist_ok=True)
     runs = list(runs)
     save_runs(out, settings, runs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,7 +92,7 @@ def run(
         ModelRun(name, settings.title(name), settings.build(name, network))
         for name in settings.models
     ]
-    steps, data = settings.total_steps(len(split.train_images)), fingerprint(dataset)
+    steps, data = settings.total_steps(len(split.train_images)), dataset.checksum()
     jobs = [
         _Job(model, settings, settings.trainer(model.name, model.net, steps, threads), split, data)
         for model in runs
@@ -244,14 +243,6 @@ def split_off(dataset: Dataset, fraction: float, seed: int) -> Split:
     order = np.random.default_rng((SPLIT_STREAM, seed)).permutation(len(images))
     rest, out = order[held:], order[:held]
     return Split(images[rest], labels[rest], images[out], labels[out], "validation")
-
-
-def fingerprint(dataset: Dataset) -> int:
-    """Return a checksum of the images and labels, so that a resume notices other data."""
-    checksum = 0
-    for part in ("train_images", "train_labels", "test_images", "test_labels"):
-        checksum = zlib.crc32(getattr(dataset, part).tobytes(), checksum)
-    return checksum
 
 
 def summary(settings: TrainSettings, dataset: Dataset, runs: list[ModelRun]) -> dict[str, Any]:

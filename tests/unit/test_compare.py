@@ -228,6 +228,15 @@ def test_the_folder_is_not_another_ones(
     assert "argument --out:" in capsys.readouterr().err and contents(tmp_path) == before
 
 
+def test_other_data(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = copy_of(place, tmp_path / "run", lambda stored: stored["runs"][1].update(data=1))
+    before = contents(tmp_path)
+    assert main("compare", "--resume", out) == 2
+    error = capsys.readouterr().err
+    assert "the finished runs were trained on other data than given now" in error
+    assert contents(tmp_path) == before
+
+
 # ----------------------------------------------------------------------------------- stops
 
 
