@@ -40,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=options.Parser
     )
-    train = commands.add_parser("train", help="train LeNet or cifar10_quick, and deep-fried")
+    train = commands.add_parser(
+        "train", help="train LeNet, or cifar10_quick, and the deep-fried net"
+    )
     options.add_train_options(train)
     evaluate = commands.add_parser("evaluate", help="test a stored model, draw its mistakes")
     evaluate.add_argument("model", type=PATH, metavar="MODEL", help="a .npz that train wrote")
@@ -55,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
         "bench", help="run the benchmarks of a checkout, draw their figures"
     )
     options.add_bench_options(bench)
-    commands.add_parser("verify", help="check the paper's equations numerically")
+    commands.add_parser("verify", help="check the papers' equations numerically")
     commands.add_parser("info", help="versions, processor, threads, backends")
     return top
 
@@ -256,28 +258,31 @@ def _confusion_table(confusion: Any) -> Table:
 def _compare(given: dict[str, Any], console: Console) -> int:
     from concurrent.futures import BrokenExecutor
 
-    from fastfood_np.experiments import comparison, comparison_report
+    from fastfood_np.experiments import comparison_report
+    from fastfood_np.experiments.comparison import ComparisonSettings
+    from fastfood_np.experiments.comparison_files import RUNS_FILE, Comparison, load_comparison
     from fastfood_np.experiments.comparison_run import run
 
     resume, out = given.pop("resume", None), given.pop("out", None)
     processes, download = given.pop("processes", os.cpu_count() or 1), given.pop("download", False)
     if "data" in given:
         given["data"] = str(given["data"].resolve())
-    runs: list[dict[str, Any]] = []
     if resume is None:
         if "data" in given:
             given.setdefault("dataset", "mnist")
-        settings = _options(comparison.ComparisonSettings, given)
+        comparison = Comparison(_options(ComparisonSettings, given))
     else:
-        settings, runs = comparison.load_runs(resume)
-        _check_unchanged(given, settings, resume)
-    out = _output_folder(out, resume, "compare-", comparison.RUNS_FILE, "comparison")
+        comparison = load_comparison(resume)
+        _check_unchanged(given, comparison.settings, resume)
+    settings = comparison.settings
+    out = _output_folder(out, resume, "compare-", RUNS_FILE, "comparison")
     dataset = _load({"dataset": settings.dataset, "data": settings.data, "download": download})
     try:
-        results = run(settings, dataset, runs, out, console=console, processes=processes)
+        results = run(comparison, dataset, out, console=console, processes=processes)
     except (KeyboardInterrupt, BrokenExecutor) as error:
         broken = isinstance(error, BrokenExecutor)
-        what = "a training process ended unasked" if broken else "stopped"
+        unasked = "a training process ended unasked, perhaps for lack of memory (--processes 1?)"
+        what = unasked if broken else "stopped"
         go_on = f"fastfood-np compare --resume {shlex.quote(str(out))}"
         print(f"fastfood-np compare: {what}; go on with: {go_on}", file=sys.stderr)
         return 1 if broken else INTERRUPTED

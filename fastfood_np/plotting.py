@@ -251,7 +251,7 @@ def errors_by_size(
 ) -> Figure:
     """Draw errors with their intervals against sizes, a curve for each of `series`.
 
-    The axis of sizes is marked at those given.
+    `sizes` are marked on their axis. Intervals that reach far down are cut by the frame.
     Markers of one size stand side by side, so that intervals can be told apart. Of `reference` the
     error is a grey line across, and its interval a band.
     """
@@ -283,7 +283,8 @@ def errors_by_size(
     if min(errors, default=0) > 0:
         axes.set_yscale("log")
         _plain_numbers(axes.yaxis)
-        axes.set_ylim(0.8 * min(errors), 1.25 * max(errors))
+        limits = [limit for points in series.values() for point in points for limit in point[2:]]
+        axes.set_ylim(max(0.6 * min(errors), 0.95 * min(limits)), 1.05 * max(limits))
     axes.set_xscale("log")
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.set_xticks([], minor=True)

@@ -26,6 +26,8 @@ def do(
         os._exit(3)
     if job == "signals":
         return signal.pthread_sigmask(signal.SIG_BLOCK, []), signal.getsignal(signal.SIGINT)
+    if job == "pid":
+        return Path(settings["folder"], "pid").write_text(str(os.getpid()))
     if job == "wait":
         Path(settings["folder"], "waiting").touch()
         deadline = time.monotonic() + 60

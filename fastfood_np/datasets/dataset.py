@@ -53,7 +53,7 @@ class Dataset:
         """Return a checksum of all images and labels, by which a resume notices other data."""
         checksum = 0
         for part in (self.train_images, self.train_labels, self.test_images, self.test_labels):
-            checksum = zlib.crc32(memoryview(np.ascontiguousarray(part)), checksum)
+            checksum = zlib.crc32(part.tobytes(), checksum)
         return checksum
 
     def __repr__(self) -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,19 +10,19 @@ import numpy as np
 from fastfood_np.datasets import Dataset
 from fastfood_np.experiments.networks import Network, network_for, network_of
 from fastfood_np.experiments.settings import HEAD_STREAM, INITIAL_STREAM, TrainSettings
-from fastfood_np.files import write_json
-from fastfood_np.layers import Sequential
+from fastfood_np.layers import Layer, Sequential
 from fastfood_np.models import HEADS, structured_layer
 from fastfood_np.training import TrainingDivergedError, count_errors, predict
 from fastfood_np.training.trainer import TrainingState
-from fastfood_np.validation import ModelFileError, check_bool, check_choice, check_int, check_real
+from fastfood_np.validation import check_bool, check_choice, check_int
 
 # Those that compete; the other two show what training r and what D are for.
 COMPETITORS = tuple(kind for kind in HEADS if kind not in ("circulant-random", "circulant-ones"))
 BUDGETS = (6_656, 13_312, 53_248)
 MOST_WEIGHTS = 1 << 24  # of a budget; LeNet has 430,500
+MOST_SEEDS = 1000
 REFERENCE = "reference"
-RUNS_FILE = "runs.json"
+COUNTS = ("n_out", "head_weights", "weights", "head_bytes")
 
 
 @dataclass(frozen=True)
@@ -52,14 +49,16 @@ class ComparisonSettings:
     def __post_init__(self) -> None:
         for name in ("layers", "budgets"):
             values = getattr(self, name)
-            if not isinstance(values, (tuple, list)) or not values:
-                raise TypeError(f"{name} must be a tuple of at least one, got {values!r}")
+            if not isinstance(values, (tuple, list)):
+                raise TypeError(f"{name} must be a tuple, got {values!r}")
+            if not values:
+                raise ValueError(f"{name} must hold at least one, got {values!r}")
             object.__setattr__(self, name, tuple(dict.fromkeys(values)))
         for layer in self.layers:
             check_choice(layer, "layers", tuple(HEADS))
         for budget in self.budgets:
             check_int(budget, "budgets", minimum=1, maximum=MOST_WEIGHTS)
-        check_int(self.seeds, "seeds", minimum=1)
+        check_int(self.seeds, "seeds", minimum=1, maximum=MOST_SEEDS)
         check_bool(self.reference, "reference")
         self.training(0)
         self._check_budgets()
@@ -75,10 +74,10 @@ class ComparisonSettings:
                     raise ValueError(str(error).replace("budget", "budgets", 1)) from None
 
     def training(self, seed: int) -> TrainSettings:
-        """Return how each network is trained; these settings check themselves."""
+        """Return how every network is trained, the reference too; they check themselves."""
         names = {field.name for field in fields(TrainSettings)}
         shared = {name: value for name, value in asdict(self).items() if name in names}
-        return TrainSettings(**shared, seed=seed)
+        return TrainSettings(**shared, schedule="cosine", seed=seed)
 
     @property
     def jobs(self) -> list[Job]:
@@ -124,13 +123,12 @@ def train(
     Parameters
     ----------
     stopped : callable, optional
-        Asked after each step whether to give up.
+        Asked after each step of training whether to give up.
     """
     net = build(settings, network_for(settings.dataset, dataset.train_images), job)
     training = settings.training(job.seed)
-    model = training.reference if job.budget is None else "fried"
     steps = training.total_steps(len(dataset.train_images))
-    trainer = training.trainer(model, net, steps, threads=1)
+    trainer = training.trainer("fried", net, steps, threads=1)
 
     def after_step(state: TrainingState) -> bool:
         return stopped is not None and stopped()
@@ -144,7 +142,7 @@ def train(
         error = 100.0 * wrong / len(dataset.test_labels)
     except TrainingDivergedError:
         pass
-    head, softmax = _head_and_softmax(net)
+    head, softmax = head_of(net), net.layers["ip2"]
     arrays = [*head.params.values(), *head.constants.values(), *softmax.params.values()]
     return {
         **job._asdict(),
@@ -154,68 +152,14 @@ def train(
         "head_bytes": sum(array.nbytes for array in arrays),
         "test_error": error,
         "train_seconds": trainer.state.seconds,
-        "data": dataset.checksum(),
     }
 
 
-def _head_and_softmax(net: Sequential) -> tuple[Any, Any]:
-    return net.layers["head" if "head" in net.layers else "ip1"], net.layers["ip2"]
-
-
-def save_runs(folder: Path, settings: ComparisonSettings, runs: Sequence[dict[str, Any]]) -> None:
-    """Write settings and finished runs, in one step."""
-    write_json(folder / RUNS_FILE, {"settings": asdict(settings), "runs": list(runs)})
-
-
-def load_runs(folder: Path) -> tuple[ComparisonSettings, list[dict[str, Any]]]:
-    """Return the settings and the finished runs of the comparison in `folder`.
-
-    Raises
-    ------
-    ModelFileError
-        There is none, or its file is broken.
-    """
-    path = folder / RUNS_FILE
-    try:
-        stored = json.loads(path.read_text())
-        odd = stored["settings"].keys() ^ {field.name for field in fields(ComparisonSettings)}
-        if odd:
-            raise ValueError(f"missing or unknown {', '.join(sorted(odd))}")
-        settings, runs = ComparisonSettings(**stored["settings"]), stored["runs"]
-        _check_runs(settings, runs)
-    except FileNotFoundError:
-        raise ModelFileError(f"{path}: no such file; no comparison was begun there") from None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
-        raise ModelFileError(f"{path}: not the runs of a comparison ({error})") from error
-    return settings, runs
-
-
-def _check_runs(settings: ComparisonSettings, runs: Sequence[dict[str, Any]]) -> None:
-    """Raise unless these are rows of `train`, no two of them of one job."""
-    done = [job_of(run) for run in runs]
-    if not set(done) <= set(settings.jobs):
-        raise ValueError("runs of other settings")
-    if len(set(done)) < len(done):
-        raise ValueError("two runs of one kind and seed")
-    for run in runs:
-        for name in COUNTS:
-            check_int(run[name], name, minimum=1)
-        check_real(run["train_seconds"], "train_seconds", minimum=0.0)
-        check_int(run["data"], "data", minimum=0)
-        error = run["test_error"]
-        if error is not None and check_real(error, "test_error", minimum=0.0) > 100:
-            raise ValueError(f"test_error must be at most 100, got {error!r}")
-
-
-COUNTS = ("n_out", "head_weights", "weights", "head_bytes")
+def head_of(net: Sequential) -> Layer:
+    """Return the layer that is compared, or the network's own in its place."""
+    return net.layers["head" if "head" in net.layers else "ip1"]
 
 
 def job_of(run: dict[str, Any]) -> Job:
     """Return the job whose result this is."""
     return Job(run["layer"], run["budget"], run["seed"])
-
-
-def missing(settings: ComparisonSettings, runs: Iterable[dict[str, Any]]) -> Iterator[Job]:
-    """Yield the jobs that are still to be done."""
-    done = {job_of(run) for run in runs}
-    yield from (job for job in settings.jobs if job not in done)

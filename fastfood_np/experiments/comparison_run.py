@@ -9,12 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fastfood_np.datasets import Dataset
-from fastfood_np.experiments.comparison import (
-    ComparisonSettings,
-    missing,
-    save_runs,
-    train,
-)
+from fastfood_np.experiments.comparison import train
+from fastfood_np.experiments.comparison_files import Comparison
 from fastfood_np.experiments.comparison_report import report
 from fastfood_np.experiments.layer_times import LENGTHS
 from fastfood_np.experiments.networks import network_for
@@ -24,15 +20,14 @@ from fastfood_np.validation import DatasetError
 
 
 def run(
-    settings: ComparisonSettings,
+    comparison: Comparison,
     dataset: Dataset,
-    runs: list[dict[str, Any]],
     out: Path,
     *,
     console: Console,
     processes: int,
 ) -> dict[str, Any]:
-    """Train what is missing in `runs`, report all; return the contents of results.json.
+    """Train what is missing in `comparison`, report all; return the contents of results.json.
 
     Every finished run is written into ``out / runs.json`` at once, so that nothing but the
     trainings under way is lost where the comparison is stopped.
@@ -46,25 +41,29 @@ def run(
     DatasetError
         The images are not of the network's size, or not those of the runs.
     """
+    settings = comparison.settings
     network = network_for(settings.dataset, dataset.train_images)
-    if any(run["data"] != dataset.checksum() for run in runs):
-        raise DatasetError("the finished runs were trained on other data than given now")
+    data, known = dataset.checksum(), comparison.data
+    if known not in (None, data):
+        raise DatasetError(
+            f"the data must be those of the comparison resumed, of checksum {known}, got {data}"
+        )
+    comparison.data = data
     out.mkdir(parents=True, exist_ok=True)
-    runs = list(runs)
-    save_runs(out, settings, runs)
-    jobs = list(missing(settings, runs))
-    data = settings.dataset, settings.data
+    comparison.save(out)
+    jobs, count = list(comparison.missing()), len(settings.jobs)
+    where = settings.dataset, settings.data
     with deferred_interrupt() as interrupted, _progress(console) as progress:
-        bar = progress.add_task("trained", total=len(settings.jobs), completed=len(runs))
-        for row in results(train, settings, jobs, data, processes, interrupted):
-            runs.append(row)
-            save_runs(out, settings, runs)
+        bar = progress.add_task("trained", total=count, completed=len(comparison.runs))
+        for row in results(train, settings, jobs, where, processes, interrupted):
+            comparison.runs.append(row)
+            comparison.save(out)
             progress.update(bar, advance=1)
-            progress.console.print(_line(row, len(runs), len(settings.jobs)))
+            progress.console.print(_line(row, len(comparison.runs), count))
         if interrupted():
             raise KeyboardInterrupt
-    tested = len(dataset.test_labels)
-    return report(settings, network, runs, tested, out, LENGTHS)
+    counts = len(dataset.train_labels), len(dataset.test_labels)
+    return report(settings, network, comparison.runs, counts, out, LENGTHS)
 
 
 def _line(row: dict[str, Any], done: int, total: int) -> str:

@@ -27,6 +27,8 @@ from fastfood_np.validation import Array
 TURNS = 9
 SHORTEST_TURN = 2e-3  # seconds; a shorter call is repeated
 ROWS = 64  # of the batches that the networks are trained with
+# How `square_layers` sizes those that have a size of their own.
+SIZES = "low-rank: d/16; hashed: d²/16 weights; block-circulant: 8 x 8 blocks"
 LENGTHS = (128, 256, 512, 1024, 2048, 4096)
 
 
@@ -57,7 +59,7 @@ def layer_times(layers: Mapping[Any, tuple[Layer, int]], rows: int = ROWS) -> di
 def square_layers(kinds: Iterable[str], lengths: Sequence[int] = LENGTHS) -> dict[Any, Any]:
     """Return layers from d inputs to d outputs, by (kind, d), and d, as `layer_times` wants them.
 
-    The low rank is d / 16, and the hashed layer has d^2 / 16 weights.
+    The low rank is d / 16, the hashed layer has d^2 / 16 weights, the block-circulant 8 x 8 blocks.
     """
     make: dict[str, Callable[[int], Layer]] = {
         "dense": lambda d: Dense(d, d, bias=False, rng=0),

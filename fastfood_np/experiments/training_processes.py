@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -48,21 +50,21 @@ def results(
     spawn = multiprocessing.get_context("spawn")  # Numba's threads do not survive a fork
     if not jobs:
         return
-    stop = spawn.Event()
+    stop = spawn.RawValue("b", 0)  # without a lock, which a killed process could hold for ever
     with ProcessPoolExecutor(min(processes, len(jobs)), spawn, _open, (*data, stop)) as pool:
         try:
             with _interrupt_held_back():
                 waiting = {pool.submit(_run, train, settings, job) for job in jobs}
             while waiting:
                 if interrupted():
-                    stop.set()  # what is under way or not begun gives None
+                    stop.value = 1  # what is under way or not begun gives None
                 done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:
                     result = future.result()
                     if result is not None:
                         yield result
         finally:
-            stop.set()
+            stop.value = 1
             pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -85,7 +87,16 @@ def _interrupt_held_back() -> Iterator[None]:
 def _open(name: str, folder: str | None, stop: Any) -> None:
     global _dataset, _stopped
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
-    _dataset, _stopped = load(name, folder), stop.is_set
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _dataset, _stopped = load(name, folder), lambda: bool(stop.value)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent has ended: nobody else would."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run(train: Train, settings: Any, job: Any) -> Any:

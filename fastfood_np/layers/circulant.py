@@ -22,7 +22,7 @@ from fastfood_np.validation import Array, check_bool, check_choice, check_int
 class Circulant(Layer):
     """A structured replacement of a dense n_out x d_in matrix: R D x (+ b).
 
-    Memory blocks d_in parameters, blocks = ceil(n_out / d_in), and as many signs; time
+    Memory: blocks * d_in parameters, blocks = ceil(n_out / d_in), and as many signs. Time:
     O(m blocks d_in log d_in), for any d_in, most quickly for products of small primes. Outputs
     are the first n_out of the blocks' outputs, one block after the other.
 
@@ -32,7 +32,8 @@ class Circulant(Layer):
         dL/dr = IFFT(FFT(g) o conj FFT(D x)),  summed over the batch
         dL/dx = D IFFT(FFT(g) o conj FFT(r)),  summed over the blocks
 
-    FFT(D x) stays in the cache of a call, FFT(r) is computed anew: r may have been trained.
+    FFT(D x) stays in the cache of a call, as large as x for each block (for lengths with a large
+    prime factor about twice as large); FFT(r) is computed anew: r may have been trained.
 
     Parameters
     ----------

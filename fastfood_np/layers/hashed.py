@@ -14,10 +14,10 @@ from fastfood_np.validation import Array, check_int, check_rng
 
 
 class Hashed(Layer):
-    """y = W x, W_ij = s(i, j) w[h(i, j)], with hash functions h in 0..n_weights-1 and s in +-1.
+    """y = W x, W_ij = s(i, j) w[h(i, j)], with hash functions h in 0..n_hashed-1 and s in +-1.
 
     Chen et al., "Compressing Neural Networks with the Hashing Trick", ICML 2015, equations 7 and
-    9; their hash is another. n_weights parameters, whatever d_in and n_out. h and s take a few
+    9; their hash is another. n_hashed parameters, whatever d_in and n_out. h and s take a few
     operations and no memory, but W is written out for each call, n_out d_in numbers, so time is
     that of `Dense` and more.
 

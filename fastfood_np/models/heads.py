@@ -3,7 +3,7 @@
 A head is such a layer, the ReLU after it and the softmax weights; its weights are
 ``layer.n_weights + classes * n_out``. For a budget of them each kind of layer gets as many outputs
 as fit. Kinds that have a second size besides (rank, block size, hashed weights) take it from a
-rule, which is our choice and no search: see `HEADS`.
+rule, which is our choice and no search: see `structured_layer`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,12 @@ WIDEST_HASHED = 512  # about LeNet's 500: a hashed layer keeps the size of the n
 def structured_layer(
     kind: str, d_in: int, classes: int, budget: int, *, rng: Any = None, dtype: Any = np.float32
 ) -> Layer:
-    """Return the layer of this kind with the most outputs for which the head fits the budget.
+    """Return the layer of this kind with the most outputs that fit a budget of weights.
+
+    Second sizes follow rules of ours: a low rank takes about half of the budget for its first
+    factor; a block-circulant layer has at most eight columns of blocks; a hashed layer has at most
+    512 outputs, whose softmax weights take at most half of the budget, and as many weights as are
+    left, up to one for each entry of its matrix.
 
     Parameters
     ----------
@@ -125,7 +130,7 @@ def _dense(d_in: int, classes: int, budget: int, **draw: Any) -> Layer:
 
 
 def _low_rank(d_in: int, classes: int, budget: int, **draw: Any) -> Layer:
-    """Half of the budget goes to the d_in x rank factor."""
+    """About half of the budget goes to the d_in x rank factor, if that is enough for one rank."""
     rank = max(1, budget // (2 * d_in))
     n_out = _most_outputs(lambda n: rank * (d_in + n) + classes * n, budget)
     return LowRank(d_in, n_out, rank=rank, **draw)
@@ -133,14 +138,15 @@ def _low_rank(d_in: int, classes: int, budget: int, **draw: Any) -> Layer:
 
 def _hashed(d_in: int, classes: int, budget: int, **draw: Any) -> Layer:
     """At most half of the budget goes to the softmax weights, and to no more than 512 outputs."""
-    n_out = min(
-        WIDEST_HASHED, _most_outputs(lambda n: max(2 * classes * n, classes * n + 1), budget)
-    )
-    return Hashed(d_in, n_out, n_hashed=budget - classes * n_out, **draw)
+    if budget <= classes:
+        raise _TooSmallError(classes + 1)
+    n_out = max(1, min(WIDEST_HASHED, budget // (2 * classes)))
+    n_hashed = min(budget - classes * n_out, d_in * n_out)
+    return Hashed(d_in, n_out, n_hashed=n_hashed, **draw)
 
 
 def _block_circulant(d_in: int, classes: int, budget: int, **draw: Any) -> Layer:
-    """Eight columns of blocks, so about eight weights an output."""
+    """At most eight columns of blocks, so about eight weights an output."""
     b = -(-d_in // BLOCKS)
     columns = -(-d_in // b)
     n_out = _most_outputs(lambda n: -(-n // b) * b * columns + classes * n, budget)

@@ -121,9 +121,10 @@ def circulant_transform(
     shape = (*source.shape[:-1], n_out)
     if out is not None:
         check_out(out, shape, source.dtype)
-    y = np.empty(shape, source.dtype)
+    ready = out is not None and out.flags.carray and not np.may_share_memory(out, source)
+    y = out if out is not None and ready else np.empty(shape, source.dtype)
     circulant_forward(source.reshape(-1, d), r, signs, y.reshape(-1, n_out), threads=threads)
-    if out is None:
+    if out is None or ready:
         return y
     out[...] = y
     return out
@@ -213,4 +214,7 @@ def _check_blocks(r: Any, signs: Any, dtype: np.dtype[Any] | None) -> tuple[Arra
 def _real(x: Any, name: str) -> Array:
     if backends.on_device(x):
         raise TypeError(f"{name} must be in host memory, got an array in device memory")
-    return np.asarray(x)
+    try:
+        return np.asarray(x)
+    except ValueError as error:  # nested lists of different lengths
+        raise ValueError(f"{name} must be an array: {error}") from error

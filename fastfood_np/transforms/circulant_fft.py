@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import lru_cache
@@ -70,17 +70,16 @@ def circulant_forward(
     the blocks' results. R D x = IFFT(FFT(r) o FFT(D x)).
     """
     d, length = r.shape[1], fft_length(r.shape[1])
-    R = rfft(_columns(r, length))
+    r_spectra = rfft(_columns(r, length))
 
     def fill(rows: slice) -> None:
         X = rfft(x[rows, None] if signs is None else x[rows, None] * signs, length)
         if x_spectra is not None:
             x_spectra[rows] = X
-        products = irfft(X * R, length)[:, :, :d]
+        products = irfft(X * r_spectra, length)[:, :, :d]
         y[rows] = products.reshape(len(X), r.size)[:, : y.shape[1]]
 
-    for _ in in_chunks(fill, len(x), r, threads):
-        pass
+    in_chunks(fill, len(x), r, threads)
 
 
 def circulant_backward(
@@ -98,8 +97,8 @@ def circulant_backward(
     dL/dx = D IFFT(FFT(dy) o conj FFT(r)), summed over the blocks, which is the adjoint D R^T dy.
     """
     d, length = r.shape[1], fft_length(r.shape[1])
-    conj_R = rfft(_columns(r, length)).conj()
-    sums = np.zeros(conj_R.shape, np.complex128)  # of chunks, of which there may be many
+    r_conjugates = rfft(_columns(r, length)).conj()
+    sums = np.zeros(r_conjugates.shape, np.complex128)  # of chunks, of which there may be many
 
     def fill(rows: slice) -> Any:
         G, part = rfft(_filled_up(dy[rows], r), length), 0
@@ -107,7 +106,7 @@ def circulant_backward(
             part = np.einsum("mbf,mbf->bf", G, x_spectra[rows].conj())
         if dx is None:
             return part
-        G *= conj_R
+        G *= r_conjugates
         if signs is None:  # the sum over blocks first: then there is one transform to go back by
             dx[rows] = irfft(G.sum(axis=1), length)[:, :d]
         else:
@@ -125,19 +124,18 @@ def circulant_backward(
             dr[:, 1:] += turned[:, 1 - d :]
 
 
-def in_chunks(work: Callable[[slice], Any], m: int, r: Array, threads: int) -> Iterable[Any]:
-    """Yield ``work(rows)`` for a chunk of rows after the other, done by so many threads.
+def in_chunks(work: Callable[[slice], Any], m: int, r: Array, threads: int) -> list[Any]:
+    """Return ``work(rows)`` of every chunk of rows, in order, done by so many threads.
 
     How many rows a chunk has does not depend on the threads. (An FFT lets go of the GIL.)
     """
     step = max(LEAST_ROWS, CHUNK_BYTES // r.nbytes)
     chunks = [slice(first, first + step) for first in range(0, m, step)]
     if min(threads, len(chunks)) <= 1:
-        yield from map(work, chunks)
-        return
+        return [work(rows) for rows in chunks]
     contexts = [copy_context() for _ in chunks]  # np.errstate is part of it
     with ThreadPoolExecutor(min(threads, len(chunks))) as pool:
-        yield from pool.map(lambda context, rows: context.run(work, rows), contexts, chunks)
+        return list(pool.map(lambda context, rows: context.run(work, rows), contexts, chunks))
 
 
 def rfft(x: Array, length: int | None = None) -> Array:

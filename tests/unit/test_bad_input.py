@@ -19,7 +19,8 @@ from small_runs import SHORT, contents, main, write_small_cifar10, write_small_s
 import fastfood_np
 from fastfood_np import backends
 from fastfood_np.datasets import load, write_idx
-from fastfood_np.experiments.comparison import ComparisonSettings, save_runs
+from fastfood_np.experiments.comparison import ComparisonSettings
+from fastfood_np.experiments.comparison_files import Comparison
 from fastfood_np.files import read_npz, write_npz
 from fastfood_np.kernels import arc_cosine, ball_sum, gaussian, laplacian, matern
 from fastfood_np.layers import (
@@ -396,7 +397,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(folder / "dense.npz", Dense(4, 3, rng=0))
     settings = ComparisonSettings("mnist", str(folder / "data"), ("dense",), (2000,), 1, steps=2)
     (folder / "compared").mkdir()
-    save_runs(folder / "compared", settings, [])
+    Comparison(settings, 7).save(folder / "compared")
     return folder
 
 

@@ -22,18 +22,16 @@ from fastfood_np.experiments.comparison import (
     Job,
     build,
     job_of,
-    load_runs,
-    missing,
-    save_runs,
     train,
 )
+from fastfood_np.experiments.comparison_files import Comparison, load_comparison
 from fastfood_np.experiments.networks import LENET, network_for
 from fastfood_np.models import HEADS
 from fastfood_np.validation import DatasetError, ModelFileError
 
 ROW_KEYS = {
     *("layer", "budget", "seed", "n_out", "head_weights", "weights", "head_bytes"),
-    *("test_error", "train_seconds", "data"),
+    *("test_error", "train_seconds"),
 }
 
 
@@ -77,10 +75,10 @@ def test_defaults() -> None:
     ("wrong", "kind", "message"),
     [
         ({"dataset": "cifar"}, ValueError, "dataset must be one of 'sample', "),
-        ({"layers": ()}, TypeError, r"layers must be a tuple of at least one, got \(\)"),
-        ({"layers": "dense"}, TypeError, "layers must be a tuple of at least one, got 'dense'"),
+        ({"layers": ()}, ValueError, r"layers must hold at least one, got \(\)"),
+        ({"layers": "dense"}, TypeError, "layers must be a tuple, got 'dense'"),
         ({"layers": ("dense", "toeplitz")}, ValueError, "layers must be one of .*'toeplitz'"),
-        ({"budgets": []}, TypeError, r"budgets must be a tuple of at least one, got \[\]"),
+        ({"budgets": []}, ValueError, r"budgets must hold at least one, got \[\]"),
         ({"budgets": (0,)}, ValueError, "budgets must be at least 1, got 0"),
         ({"budgets": (2000.0,)}, TypeError, r"budgets must be an integer, got 2000\.0"),
         ({"budgets": (1 << 25,)}, ValueError, "budgets must be at most 16777216, got 33554432"),
@@ -245,7 +243,7 @@ def test_schedules(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
         for job in settings.jobs[:2]:
             assert train(settings, images, job, stopped=lambda: True) is not None
     names = [type(trainer.schedule).__name__ for trainer in seen]
-    assert names == ["InverseDecay", "Cosine", "Cosine", "Cosine"]
+    assert names == ["Cosine"] * 4
     assert {trainer.threads for trainer in seen} == {1}
     assert "center" in seen[3].model.layers
 
@@ -279,7 +277,7 @@ def test_images_of_another_kind(data: Dataset) -> None:
 
 def rows(settings: ComparisonSettings) -> list[dict[str, Any]]:
     numbers = {"n_out": 2, "head_weights": 1620, "weights": 27_120, "head_bytes": 6520}
-    times = {"test_error": 90.0, "train_seconds": 0.5, "data": 7}
+    times = {"test_error": 90.0, "train_seconds": 0.5}
     return [{**job._asdict(), **numbers, **times} for job in settings.jobs]
 
 
@@ -287,20 +285,20 @@ def test_round_trip(tmp_path: Path) -> None:
     settings = tiny(budgets=(2000, 3000), lr=0.1)
     runs = rows(settings)[:3]
     runs[1]["test_error"] = None
-    save_runs(tmp_path, settings, runs)
-    assert load_runs(tmp_path) == (settings, runs)
+    Comparison(settings, 7, runs).save(tmp_path)
+    assert load_comparison(tmp_path) == Comparison(settings, 7, runs)
 
 
 def test_missing() -> None:
     settings = tiny()
     runs = rows(settings)
-    assert list(missing(settings, runs)) == []
-    assert list(missing(settings, [])) == settings.jobs
-    assert list(missing(settings, [runs[2], runs[0]])) == [settings.jobs[1]]
+    assert list(Comparison(settings, 7, runs).missing()) == []
+    assert list(Comparison(settings).missing()) == settings.jobs
+    assert list(Comparison(settings, 7, [runs[2], runs[0]]).missing()) == [settings.jobs[1]]
 
 
 def edited(change: Callable[[dict[str, Any]], Any]) -> str:
-    stored = {"settings": asdict(tiny()), "runs": rows(tiny())}
+    stored = {"settings": asdict(tiny()), "data": 7, "runs": rows(tiny())}
     change(stored)
     return json.dumps(stored)
 
@@ -328,12 +326,16 @@ def run_with(**values: Any) -> str:
         (edited(lambda stored: stored["settings"].update(budgets=[9])), "budgets must allow one"),
         (edited(lambda stored: stored.pop("runs")), "'runs'"),
         (edited(lambda stored: stored.update(runs=None)), ""),
-        (edited(lambda stored: stored.update(runs={"a": 1})), ""),
+        (edited(lambda stored: stored.update(runs={})), "runs must be a list, got dict"),
+        (edited(lambda stored: stored.pop("data")), "no entry 'data'"),
+        (edited(lambda stored: stored.update(data=None)), "data must be an integer"),
+        (run_with(seed=True), "seed must be an integer, got True"),
+        (run_with(budget=2000.0), r"budget must be an integer, got 2000\.0"),
         (edited(lambda stored: stored["runs"].append(stored["runs"][0])), "two runs of one kind"),
         (edited(lambda stored: stored["runs"][1].pop("weights")), "'weights'"),
         (edited(lambda stored: stored["runs"][1].pop("test_error")), "'test_error'"),
         (run_with(layer="fastfood"), "runs of other settings"),
-        (run_with(seed=1), "runs of other settings"),
+        (run_with(seed=3), "runs of other settings"),
         (run_with(layer=[]), "unhashable"),
         (run_with(n_out=0), "n_out must be at least 1, got 0"),
         (run_with(head_bytes="many"), "head_bytes must be an integer, got 'many'"),
@@ -349,18 +351,18 @@ def run_with(**values: Any) -> str:
 def test_wrong_files(tmp_path: Path, content: str, saying: str) -> None:
     (tmp_path / "runs.json").write_text(content)
     with pytest.raises(ModelFileError, match=rf"not the runs of a comparison \(.*({saying})") as at:
-        load_runs(tmp_path)
+        load_comparison(tmp_path)
     assert str(at.value).startswith(str(tmp_path / "runs.json"))
 
 
 def test_the_file_is_sound_before_it_is_edited(tmp_path: Path) -> None:
     (tmp_path / "runs.json").write_text(edited(lambda stored: None))
-    assert load_runs(tmp_path) == (tiny(), rows(tiny()))
+    assert load_comparison(tmp_path) == Comparison(tiny(), 7, rows(tiny()))
 
 
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="no such file; no comparison was begun there"):
-        load_runs(tmp_path)
+        load_comparison(tmp_path)
     (tmp_path / "runs.json").write_bytes(b"\xff\xfe")
     with pytest.raises(ModelFileError, match="not the runs of a comparison"):
-        load_runs(tmp_path)
+        load_comparison(tmp_path)

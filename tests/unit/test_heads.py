@@ -34,7 +34,7 @@ every_network = pytest.mark.parametrize("d_in", (LENETS, QUICKS))
 LEAST = {
     "dense": 800 + 10,
     "low-rank": 800 + 1 + 10,
-    "hashed": 2 * 10,
+    "hashed": 10 + 1,
     "block-circulant": 8 * 100 + 10,
     "circulant": 800 + 10,
     "circulant-random": 800 + 10,
@@ -96,6 +96,13 @@ def test_a_hashed_layer_takes_all_that_is_left(budget: int, d_in: int) -> None:
     layer, n_out, weights = head("hashed", d_in, budget)
     assert weights == budget and layer.n_weights == budget - 10 * n_out
     assert n_out == min(512, budget // 20)
+
+
+def test_a_hashed_layer_has_no_more_weights_than_entries() -> None:
+    layer, n_out, _ = head("hashed", 8, 2_000)
+    assert (n_out, layer.n_weights) == (100, 800)
+    layer, n_out, _ = head("hashed", 800, 1 << 20)
+    assert (n_out, layer.n_weights) == (512, 800 * 512)
 
 
 @every_kind

@@ -5,7 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
@@ -85,3 +88,47 @@ def test_left_alone_the_jobs_are_stopped(tmp_path: Path) -> None:
     source = results(do, settings, [1, "wait", 2], ("mnist", str(tmp_path / "data")), 1, never)
     assert next(source)[0] == 1
     source.close()
+
+
+PROGRAM = """
+import sys
+from process_jobs import do
+from fastfood_np.experiments.training_processes import results
+if __name__ == "__main__":
+    settings = {"note": "", "folder": sys.argv[1]}
+    list(results(do, settings, ["pid", "wait"], ("mnist", sys.argv[1] + "/data"), 1, lambda: False))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_nobody_outlives_a_killed_parent(tmp_path: Path) -> None:
+    write_small_set(tmp_path / "data", train=7)
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    paths = [str(Path(__file__).parents[1]), *sys.path]
+    parent = subprocess.Popen(
+        [sys.executable, str(program), str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+    )
+    try:
+        assert within(60, (tmp_path / "waiting").exists)
+    finally:
+        parent.kill()
+        parent.wait()
+    child = int((tmp_path / "pid").read_text())
+    assert within(20, lambda: not alive(child))
+
+
+def within(seconds: float, happened: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not happened() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return happened()
+
+
+def alive(process: int) -> bool:
+    """Whether it runs; one that has ended and that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
