@@ -228,7 +228,7 @@ def test_same_weights_twice(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_schedules(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reference is trained as `train` trains it, the others as the deep-fried net."""
+    """All are trained alike, the reference too."""
     colour = random_set("cifar10", 3, 32, 32)
     seen = []
     make = comparison.TrainSettings.trainer
