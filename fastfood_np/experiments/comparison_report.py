@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from statistics import mean, median, stdev
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -13,25 +12,23 @@ from rich import box
 from rich.table import Table
 
 from fastfood_np.experiments.comparison import (
-    COUNTS,
     REFERENCE,
     ComparisonSettings,
     build,
     head_of,
     job_of,
 )
+from fastfood_np.experiments.comparison_statistics import differences, microseconds, summaries
 from fastfood_np.experiments.environment import environment
 from fastfood_np.experiments.layer_times import (
     ROWS,
     SIZES,
-    LayerTimes,
     layer_times,
     square_layers,
 )
 from fastfood_np.experiments.networks import Network
 from fastfood_np.files import replacing, write_json, write_whole
 from fastfood_np.plotting import Errors, curves, errors_by_size
-from fastfood_np.training import error_interval
 
 FORWARD, TRAINING = "forward", "forward and backward"
 
@@ -71,8 +68,9 @@ def report(
         "trained_steps": settings.training(0).total_steps(trained),
         "machine": dict(environment()),
         "rows": summaries(settings, runs, at_head, tested),
+        "differences": differences(runs),
         "times": [
-            {"layer": kind, "d": d, **_microseconds(times)}
+            {"layer": kind, "d": d, **microseconds(times)}
             for (kind, d), times in at_lengths.items()
         ],
         "runs": list(runs),
@@ -83,61 +81,6 @@ def report(
         with replacing(out / f"{name}.png") as file:
             picture.savefig(file, format="png")
     return results
-
-
-def summaries(
-    settings: ComparisonSettings,
-    runs: Sequence[dict[str, Any]],
-    times: Mapping[Any, LayerTimes],
-    tested: int,
-) -> list[dict[str, Any]]:
-    """Return a row for each layer and budget, over its seeds, in the order of the settings."""
-    rows = []
-    keys: list[tuple[str, int | None]] = [(REFERENCE, None)] * settings.reference
-    keys += [(layer, budget) for budget in settings.budgets for layer in settings.layers]
-    for layer, budget in keys:
-        those = [run for run in runs if (run["layer"], run["budget"]) == (layer, budget)]
-        if not those:
-            continue
-        errors = [run["test_error"] for run in those if run["test_error"] is not None]
-        rows.append(
-            {
-                "layer": layer,
-                "budget": budget,
-                **{name: those[0][name] for name in COUNTS},
-                "runs": len(those),
-                "diverged": len(those) - len(errors),
-                "test_error": mean(errors) if errors else None,
-                "interval": interval(errors, tested, len(those)),
-                "train_seconds": median(run["train_seconds"] for run in those),
-                **_microseconds(times[layer, budget]),
-            }
-        )
-    return rows
-
-
-def interval(errors: Sequence[float], tested: int, runs: int) -> list[float] | None:
-    """Return the 95 % interval of the mean error over seeds, all in percent.
-
-    Student's t over the runs, so it tells how far other seeds may lie, on these test images. Of a
-    comparison of one seed it is Wilson's interval of the error rate, so it tells how far other test
-    images may lie. None where only one of several runs, or none, came to an end.
-
-    >>> [round(limit, 3) for limit in interval([0.7, 0.8, 0.75], 10_000, 3)]
-    [0.626, 0.874]
-    """
-    if runs == len(errors) == 1:
-        return list(error_interval(round(errors[0] * tested / 100), tested))
-    if len(errors) < 2:
-        return None
-    from scipy.stats import t
-
-    half = float(t.ppf(0.975, len(errors) - 1)) * stdev(errors) / len(errors) ** 0.5
-    return [mean(errors) - half, mean(errors) + half]
-
-
-def _microseconds(times: LayerTimes) -> dict[str, float]:
-    return {"forward_us": 1e6 * times.forward, "training_us": 1e6 * times.training}
 
 
 HEADINGS = (
@@ -213,6 +156,28 @@ def tables(results: dict[str, Any]) -> Iterator[Table]:
         for row in rows:
             table.add_row(*cells(row))
         yield table
+    if results["differences"]:
+        table = Table(title=differences_title(results), box=box.SIMPLE_HEAD, pad_edge=False)
+        for i, heading in enumerate(DIFFERENCE_HEADINGS):
+            table.add_column(heading, justify="right" if i else "left", no_wrap=True)
+        for row in results["differences"]:
+            table.add_row(*difference_cells(row))
+        yield table
+
+
+DIFFERENCE_HEADINGS = ("layer", "pairs", "more error", "95 % interval")
+
+
+def difference_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    """Return a row of the table of differences as text, below `DIFFERENCE_HEADINGS`."""
+    low, high = row["interval"]
+    pairs, difference = str(row["pairs"]), f"{row['difference']:+.2f} points"
+    return row["layer"], pairs, difference, f"{low:+.2f} to {high:+.2f}"
+
+
+def differences_title(results: dict[str, Any]) -> str:
+    """Return what stands above the table of differences."""
+    return f"against {results['differences'][0]['against']}, all budgets, pairs of one seed"
 
 
 def _by_budget(results: dict[str, Any]) -> list[tuple[int | None, list[dict[str, Any]]]]:
@@ -225,10 +190,16 @@ def markdown(results: dict[str, Any]) -> str:
     lines = [f"{title(results)}.", ""]
     for budget, rows in _by_budget(results):
         lines += [f"**{budget_title(budget)}**", ""]
-        lines += ["| " + " | ".join(HEADINGS) + " |", "|---" + "|---:" * (len(HEADINGS) - 1) + "|"]
-        lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
-        lines.append("")
+        lines += _markdown_table(HEADINGS, map(cells, rows))
+    if results["differences"]:
+        lines += [f"**{differences_title(results)}**", ""]
+        lines += _markdown_table(DIFFERENCE_HEADINGS, map(difference_cells, results["differences"]))
     return "\n".join([*lines, NOTE, ""])
+
+
+def _markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [headings, ("---", *("---:" for _ in headings[1:])), *rows]
+    return ["| " + " | ".join(line) + " |" for line in lines] + [""]
 
 
 def pictures(results: dict[str, Any]) -> dict[str, Figure]:

@@ -17,13 +17,12 @@ from fastfood_np.experiments import comparison_report as module
 from fastfood_np.experiments.comparison import ComparisonSettings, Job
 from fastfood_np.experiments.comparison_report import (
     HEADINGS,
-    interval,
     markdown,
     pictures,
     report,
-    summaries,
     tables,
 )
+from fastfood_np.experiments.comparison_statistics import differences, interval, summaries
 from fastfood_np.experiments.layer_times import LayerTimes
 from fastfood_np.experiments.networks import LENET
 from fastfood_np.plotting import GREY
@@ -59,6 +58,7 @@ def results(rows: list[dict[str, Any]], **given: Any) -> dict[str, Any]:
         **{"dataset": "mnist", "network": "LeNet", "conv_relu": False, "augment": False},
         **{"trained_steps": 5000, "batch": 64, "seeds": 3},
         "rows": summaries(settings(**given), rows, TIMES, TESTED),
+        "differences": differences(rows),
         "times": [
             {"layer": layer, "d": d, "forward_us": 1.0 * d, "training_us": 3.0 * d}
             for layer in LAYERS
@@ -87,6 +87,30 @@ def test_one_seed_is_wilsons(error: float, tested: int, wrong: int) -> None:
 
 def test_no_interval_of_a_single_survivor() -> None:
     assert interval([0.8], TESTED, 3) is None and interval([], TESTED, 1) is None
+
+
+def test_differences_by_hand() -> None:
+    """Six pairs: 0.1, 0.2, 0.3 twice. Their deviation is 0.1 sqrt(4 / 5); t of 5 is 2.570582."""
+    rows = runs((0.7, 0.8, 0.6))
+    for row in rows:
+        if row["layer"] == "circulant":
+            row["test_error"] += 0.1 * (1 + row["seed"])
+    (found,) = differences(rows)
+    assert (found["layer"], found["against"], found["pairs"]) == ("circulant", "dense", 6)
+    half = 2.5705818356 * 0.1 * math.sqrt(4 / 5) / math.sqrt(6)
+    assert found["difference"] == pytest.approx(0.2)
+    assert found["interval"] == pytest.approx([0.2 - half, 0.2 + half])
+    text = markdown(results(rows))
+    assert f"| circulant | 6 | +0.20 points | {0.2 - half:+.2f} to {0.2 + half:+.2f} |" in text
+    assert "**against dense, all budgets, pairs of one seed**" in text
+
+
+def test_differences_need_two_layers_and_two_pairs() -> None:
+    rows = runs()
+    assert differences([row for row in rows if row["layer"] != "dense"]) == []
+    assert differences([row for row in rows if row["budget"] in (None, 2000)][:3]) == []
+    rows[1]["test_error"] = None  # one of circulant diverged
+    assert differences(rows) == []
 
 
 def test_summaries() -> None:
@@ -128,7 +152,7 @@ def test_what_was_not_run_has_no_row() -> None:
 
 
 def test_markdown_has_a_row_a_layer() -> None:
-    text = markdown(results(runs()))
+    text = markdown(results(runs(reference=True)) | {"differences": []})
     lines = [line for line in text.splitlines() if line.startswith("|")]
     parts = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert {len(cells) for cells in parts} == {len(HEADINGS)}
