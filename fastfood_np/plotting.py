@@ -256,7 +256,7 @@ def errors_by_size(
     error is a grey line across, and its interval a band.
     """
     drawing = figure(9.2, 5.4)
-    drawing.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    drawing.suptitle(textwrap.fill(title, 84), x=0.01, ha="left", fontsize=12, fontweight="bold")
     axes = drawing.subplots()
     contenders = {name: points for name, points in series.items() if name != reference}
     for i, (name, points) in enumerate(contenders.items()):
@@ -282,7 +282,8 @@ def errors_by_size(
     errors = [point.error for points in series.values() for point in points]
     if min(errors, default=0) > 0:
         axes.set_yscale("log")
-        _plain_numbers(axes.yaxis)
+        narrow = max(errors) < 5 * min(errors)
+        _plain_numbers(axes.yaxis, steps=tuple(range(1, 10)) if narrow else (1, 2, 5))
         limits = [limit for points in series.values() for point in points for limit in point[2:]]
         axes.set_ylim(max(0.6 * min(errors), 0.95 * min(limits)), 1.05 * max(limits))
     axes.set_xscale("log")

@@ -127,7 +127,8 @@ NOTE = (
     "bytes: what the head keeps in memory, with biases and what was drawn (permutations take 8 "
     "bytes an index). circulant-random: r is drawn and not trained; circulant-ones: D = 1, no "
     "signs. Error: mean over the seeds whose training did not diverge; the interval is Student's t "
-    "over them, on the same test images (of one seed Wilson's, cut to 0 to 100 %). Forward and "
+    "over them, on the same test images (of one seed Wilson's, cut to 0 to 100 %). Differences are "
+    "between runs of one budget and seed. Forward and "
     f"training: medians for the layer alone on {ROWS} rows, one thread; training is forward and "
     "backward. Run: median time of the whole training of a network on one thread, others beside "
     "it. All networks are trained alike; nothing was searched for a layer, but the diagonals of "
@@ -177,7 +178,7 @@ def difference_cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 def differences_title(results: dict[str, Any]) -> str:
     """Return what stands above the table of differences."""
-    return f"against {results['differences'][0]['against']}, all budgets, pairs of one seed"
+    return f"against {results['differences'][0]['against']}, all budgets"
 
 
 def _by_budget(results: dict[str, Any]) -> list[tuple[int | None, list[dict[str, Any]]]]:
