@@ -228,7 +228,7 @@ def test_pictures_of_odd_runs(errors: Any, tmp_path: Path) -> None:
 
 def test_titles_name_the_network() -> None:
     stored = results(runs()) | {"conv_relu": True}
-    title = pictures(stored)["error-against-weights"].get_suptitle()
+    title = pictures(stored)["error-against-weights"].get_suptitle().replace("\n", " ")
     assert title.endswith("LeNet, ReLU convolutions, mnist, 5,000 steps of 64 images, seeds 0 to 2")
 
 
