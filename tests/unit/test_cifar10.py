@@ -244,7 +244,11 @@ def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         read_cifar10(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", gzip.compress(b"no archive")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no archive", gzip.compress(b"no archive")],
+    ids=["empty", "text", "packed text"],
+)
 def test_no_archive(tmp_path: Path, content: bytes) -> None:
     (tmp_path / ARCHIVE).write_bytes(content)
     with pytest.raises(DatasetError, match=r"gz: (corrupt or truncated archive|lacks data_ba)"):
