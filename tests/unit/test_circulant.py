@@ -362,3 +362,12 @@ def test_sources_of_the_draws():
         assert_array_equal(r, same[0][0])
         assert_array_equal(signs, same[0][1])
     assert not np.array_equal(draw_circulant(9, 20)[0], draw_circulant(9, 20)[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [(([1.0, 2.0], [[1.0], [2.0, 3.0]]), "r"), (([[1.0], [2.0, 3.0]], 1), "x")],
+)
+def test_lists_of_different_lengths_are_named(arguments, name):
+    with pytest.raises(ValueError, match=f"^{name} must be an array: "):
+        circulant_transform(*arguments)

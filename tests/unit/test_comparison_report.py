@@ -105,6 +105,19 @@ def test_differences_by_hand() -> None:
     assert "**against dense, all budgets**" in text
 
 
+def test_the_terminal_has_the_differences_too() -> None:
+    rows = runs((0.7, 0.8, 0.6))
+    for row in rows:
+        if row["layer"] == "circulant":
+            row["test_error"] += 0.1 * (1 + row["seed"])
+    *_, last = tables(results(rows))
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(last)
+    printed = capture.get()
+    assert "against dense, all budgets" in printed and "+0.20 points" in printed
+
+
 def test_differences_need_two_layers_and_two_pairs() -> None:
     rows = runs()
     assert differences([row for row in rows if row["layer"] != "dense"]) == []
