@@ -96,6 +96,8 @@ def circulant_backward(
     dL/dr = IFFT(FFT(dy) o conj FFT(D x)), summed over the batch before the transform back; and
     dL/dx = D IFFT(FFT(dy) o conj FFT(r)), summed over the blocks, which is the adjoint D R^T dy.
     """
+    if dr is None and dx is None:
+        return
     d, length = r.shape[1], fft_length(r.shape[1])
     r_conjugates = rfft(_columns(r, length)).conj()
     sums = np.zeros(r_conjugates.shape, np.complex128)  # of chunks, of which there may be many
