@@ -85,6 +85,17 @@ def _budgets(text: str) -> tuple[int, ...]:
         ) from None
 
 
+def _channels(text: str) -> tuple[int, int]:
+    """Two positive integers, separated by a comma."""
+    try:
+        first, second = (check_int(int(part), "value", minimum=1) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be two positive integers, separated by a comma, got {text!r}"
+        ) from None
+    return first, second
+
+
 POSITIVE = _typed(float, "a number", lambda value, name: check_real(value, name, above=0.0))
 NOT_NEGATIVE = _typed(float, "a number", lambda value, name: check_real(value, name, minimum=0.0))
 RATE = _typed(float, "a number", check_rate)
@@ -141,6 +152,9 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         "--dropout-input", type=RATE, metavar="P", help="on the layer's input (0); not cifar10"
     )
     both = parser.add_argument_group("both models")
+    both.add_argument(
+        "--channels", type=_channels, metavar="N,N", help="outputs of LeNet's convolutions (20,50)"
+    )
     both.add_argument("--conv-relu", action="store_true", help="ReLU after LeNet's convolutions")
     both.add_argument("--augment", action="store_true", help="random affine changes of the images")
     length = both.add_mutually_exclusive_group()
@@ -156,6 +170,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     both.add_argument(
         "--clip-norm", type=NOT_NEGATIVE, metavar="C", help="gradient norm, 0: off (cosine 2)"
     )
+    both.add_argument("--weight-decay", type=NOT_NEGATIVE, metavar="D", help="5e-4")
     both.add_argument("--seed", type=whole(0), metavar="N", help="fixes every bit (0)")
     both.add_argument("--dtype", choices=("float32", "float64"), help="float32")
     both.add_argument(

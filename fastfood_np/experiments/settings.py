@@ -14,6 +14,7 @@ from fastfood_np.experiments.networks import CIFAR10_QUICK, Network, network_of
 from fastfood_np.files import write_json
 from fastfood_np.layers import Fastfood, Sequential
 from fastfood_np.models import decay_multipliers, deep_fried_lenet, rate_multipliers
+from fastfood_np.models.lenet import CHANNELS
 from fastfood_np.training import SGD, Constant, Cosine, InverseDecay, StepDecay, Trainer
 from fastfood_np.training.augment import random_affine
 from fastfood_np.training.schedules import Schedule
@@ -26,6 +27,7 @@ from fastfood_np.validation import (
     check_path,
     check_rate,
     check_real,
+    check_shape,
 )
 
 DATASETS = ("sample", *FOLDERS)
@@ -52,6 +54,7 @@ class TrainSettings:
     features: int = 1024
     sigma: float = 20.0
     adaptive: bool = True
+    channels: tuple[int, int] = CHANNELS
     conv_relu: bool = False
     dropout: float = 0.0
     dropout_inside: float = 0.0
@@ -63,6 +66,7 @@ class TrainSettings:
     lr: float | None = None
     schedule: str | None = None
     clip_norm: float | None = None
+    weight_decay: float = 5e-4
     seed: int = 0
     dtype: str = "float32"
     val_fraction: float = 0.0
@@ -76,6 +80,11 @@ class TrainSettings:
         for name in ("dropout", "dropout_inside", "dropout_input", "val_fraction"):
             check_rate(getattr(self, name), name)
         check_real(self.sigma, "sigma", above=0.0)
+        check_real(self.weight_decay, "weight_decay", minimum=0.0)
+        channels = check_shape(self.channels, "channels")
+        if len(channels) != 2:
+            raise ValueError(f"channels must be two integers, got {self.channels!r}")
+        object.__setattr__(self, "channels", channels)
         check_float_dtype(self.dtype)
         if self.data is not None:
             check_path(self.data, "data")
@@ -99,6 +108,11 @@ class TrainSettings:
         if self.conv_relu:
             raise ValueError(
                 f"conv_relu must be False with {self.dataset}, whose network has its own ReLUs"
+            )
+        if self.channels != CHANNELS:
+            raise ValueError(
+                f"channels must be {CHANNELS} with {self.dataset}, whose network has its own, got "
+                f"{self.channels!r}"
             )
         for name in ("dropout", "dropout_input"):
             if getattr(self, name):
@@ -147,7 +161,9 @@ class TrainSettings:
         network = network or network_of(self.dataset)
         rng = np.random.default_rng((INITIAL_STREAM, self.seed))
         if model == "lenet":
-            return network.build(conv_relu=self.conv_relu, rng=rng, dtype=self.dtype)
+            return network.build(
+                channels=self.channels, conv_relu=self.conv_relu, rng=rng, dtype=self.dtype
+            )
         if model == "cifar10_quick":
             return network.build(rng=rng, dtype=self.dtype)
         if self.reference == "cifar10_quick":
@@ -163,6 +179,7 @@ class TrainSettings:
             return network.build(head=fastfood, rng=rng, dtype=self.dtype)
         return deep_fried_lenet(
             self.features,
+            channels=self.channels,
             sigma=self.sigma,
             adaptive=self.adaptive,
             conv_relu=self.conv_relu,
@@ -200,6 +217,7 @@ class TrainSettings:
         optimizer = SGD(
             net.params,
             net.trainable,
+            weight_decay=self.weight_decay,
             clip_norm=clip_norm or None,
             rate_multipliers=rate_multipliers(net),
             decay_multipliers=decay_multipliers(net),

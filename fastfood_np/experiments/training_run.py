@@ -202,6 +202,7 @@ class _Job:
             "title": self.model.title,
             "seed": self.settings.seed,
             "dataset": self.settings.dataset,
+            "val_fraction": self.settings.val_fraction,
         }
         save_model(out / f"{self.model.name}.npz", self.model.net, metadata)
 

@@ -61,6 +61,9 @@ class Fastfood(Layer):
     form : {"fused", "composed"}
         "fused" does all in one pass and keeps only x and the mask; "composed" goes through one
         layer per factor and leaves every h_* in the cache, shape (m, blocks, d_pad).
+    seed : int, optional
+        B and the permutation are then those of this seed (0 to 2^64 - 1), whatever `rng`, so that
+        a compact file need not hold the permutation; see `transforms.seeded`.
     rng : None, int, SeedSequence or Generator
         Source of S, G, B and the permutation; see `transforms.factors.draw_fastfood`.
     dtype : float32 or float64
@@ -92,6 +95,7 @@ class Fastfood(Layer):
         adaptive: bool = True,
         dropout: float = 0.0,
         form: str = "fused",
+        seed: int | None = None,
         rng: Any = None,
         dtype: Any = np.float32,
     ) -> None:
@@ -110,8 +114,9 @@ class Fastfood(Layer):
             adaptive=adaptive,
             dropout=dropout,
             form=form,
+            seed=seed,
         )
-        factors = draw_fastfood(d_in, n_out, rng)
+        factors = draw_fastfood(d_in, n_out, rng, seed=seed)
         for name in ("S", "G", "B"):
             self.params[name] = getattr(factors, name).astype(self.dtype)
         self.constants["perm"] = factors.perm

@@ -24,16 +24,21 @@ from fastfood_np.layers import (
     Sequential,
 )
 from fastfood_np.models.heads import outputs_of
-from fastfood_np.validation import check_rng
+from fastfood_np.transforms.seeded import MOST
+from fastfood_np.validation import check_rng, check_shape
 
 CLASSES = 10
-FEATURES = 50 * 4 * 4
+CHANNELS = (20, 50)
+PLANE = 4 * 4  # pixels that are left of 28 x 28
 
 
-def _convolutions(conv_relu: bool, rng: np.random.Generator, dtype: Any) -> list[tuple[str, Layer]]:
+def _convolutions(
+    channels: tuple[int, int], conv_relu: bool, rng: np.random.Generator, dtype: Any
+) -> list[tuple[str, Layer]]:
+    first, second = channels
     return [
-        ("conv1", ConvPool2D(1, 20, 5, pool=2, relu=conv_relu, rng=rng, dtype=dtype)),
-        ("conv2", ConvPool2D(20, 50, 5, pool=2, relu=conv_relu, rng=rng, dtype=dtype)),
+        ("conv1", ConvPool2D(1, first, 5, pool=2, relu=conv_relu, rng=rng, dtype=dtype)),
+        ("conv2", ConvPool2D(first, second, 5, pool=2, relu=conv_relu, rng=rng, dtype=dtype)),
         ("flatten", Flatten()),
     ]
 
@@ -41,6 +46,7 @@ def _convolutions(conv_relu: bool, rng: np.random.Generator, dtype: Any) -> list
 def lenet(
     *,
     head: Layer | None = None,
+    channels: tuple[int, int] = CHANNELS,
     conv_relu: bool = False,
     rng: Any = None,
     dtype: Any = np.float32,
@@ -50,7 +56,10 @@ def lenet(
     Parameters
     ----------
     head : Layer, optional
-        Takes the place of ip1, from 800 features to any number; `structured_layer` makes such.
+        Takes the place of ip1, from 800 features (16 times ``channels[1]``) to any number;
+        `structured_layer` makes such.
+    channels : pair of int
+        Outputs of the convolutions.
     conv_relu : bool
         Put a ReLU after both pooled convolutions.
     rng : None, int, SeedSequence or Generator
@@ -62,7 +71,7 @@ def lenet(
     TypeError
         `head` is no layer, or of another dtype.
     ValueError
-        `head` does not take rows of 800 features to rows.
+        `head` does not take rows of so many features to rows.
 
     Examples
     --------
@@ -73,11 +82,12 @@ def lenet(
     >>> lenet(head=Circulant(800, 1024, rng=0), rng=0).n_weights
     37340
     """
-    n_out = 500 if head is None else outputs_of(head, FEATURES)
+    inputs = _features(channels)
+    n_out = 500 if head is None else outputs_of(head, inputs)
     rng = check_rng(rng)
-    layers = _convolutions(conv_relu, rng, dtype)
+    layers = _convolutions(channels, conv_relu, rng, dtype)
     if head is None:
-        layers.append(("ip1", Dense(FEATURES, n_out, rng=rng, dtype=dtype)))
+        layers.append(("ip1", Dense(inputs, n_out, rng=rng, dtype=dtype)))
     else:
         layers.append(("head", head))
     return Sequential(
@@ -88,6 +98,7 @@ def lenet(
 def deep_fried_lenet(
     features: int = 1024,
     *,
+    channels: tuple[int, int] = CHANNELS,
     sigma: float = 20.0,
     adaptive: bool = True,
     conv_relu: bool = False,
@@ -101,11 +112,14 @@ def deep_fried_lenet(
 
     With 1,024 features it has 38,812 weights: 25,500 of the convolutions, 3 * 1024 of S, G and B
     and 1024 * 10 of ip2. (The paper prints 38,821, which contains 13,321 for 13 * 1024 = 13,312.)
+    Its permutation is made of a seed that is drawn from `rng`, for the sake of small files.
 
     Parameters
     ----------
     features : int
         Outputs of the Fastfood layer.
+    channels : pair of int
+        Outputs of the convolutions; the Fastfood layer has 16 ``channels[1]`` inputs.
     sigma : float
         Bandwidth. 20 is the widest of the paper's standard deviations 1/sigma, 0.05.
     adaptive : bool
@@ -124,16 +138,18 @@ def deep_fried_lenet(
     >>> net.n_weights, net.n_weights + net.n_biases
     (38812, 38892)
     """
+    inputs = _features(channels)
     rng = check_rng(rng)
-    layers = _convolutions(conv_relu, rng, dtype)
+    layers = _convolutions(channels, conv_relu, rng, dtype)
     if dropout_input:
         layers.append(("dropout_input", Dropout(dropout_input)))
     fastfood = Fastfood(
-        FEATURES,
+        inputs,
         features,
         sigma=sigma,
         adaptive=adaptive,
         dropout=dropout_inside,
+        seed=int(rng.integers(0, MOST, dtype=np.uint64, endpoint=True)),
         rng=rng,
         dtype=dtype,
     )
@@ -141,6 +157,13 @@ def deep_fried_lenet(
     if dropout:
         layers.append(("dropout", Dropout(dropout)))
     return Sequential([*layers, ("ip2", Dense(features, CLASSES, rng=rng, dtype=dtype))])
+
+
+def _features(channels: Any) -> int:
+    """Return how many numbers the convolutions make of an image."""
+    if len(check_shape(channels, "channels")) != 2:
+        raise ValueError(f"channels must be two integers, got {channels!r}")
+    return PLANE * int(channels[1])
 
 
 def rate_multipliers(model: Sequential) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from fastfood_np import backends
+from fastfood_np.transforms.seeded import seeded_signs_and_permutations
 from fastfood_np.validation import Array, check_float_dtype, check_int, check_rng
 
 # (generator, count, dimension) -> array (count,)
@@ -54,7 +55,12 @@ def gaussian_radii(rng: np.random.Generator, count: int, dimension: int) -> Arra
 
 
 def draw_fastfood(
-    d_in: int, n_out: int, rng: Any = None, *, radii: Radii = gaussian_radii
+    d_in: int,
+    n_out: int,
+    rng: Any = None,
+    *,
+    seed: int | None = None,
+    radii: Radii = gaussian_radii,
 ) -> FastfoodFactors:
     """Draw the factors of ceil(n_out / d_pad) stacked blocks for the Gaussian kernel.
 
@@ -72,6 +78,9 @@ def draw_fastfood(
     d_in, n_out : int
         Length of one input and of one output.
     rng : None, int, SeedSequence or Generator
+    seed : int, optional
+        From 0 to 2^64 - 1. B and perm are then those of `seeded_signs_and_permutations`, which need
+        not be stored, and G and s alone are drawn from `rng`.
     radii : callable
         Draws the s of a block, as ``radii(generator, d_pad, d_pad)``: how many, and in how many
         dimensions. Other lengths of the rows of V than the Gaussian's give other radial kernels
@@ -93,9 +102,12 @@ def draw_fastfood(
     factors = FastfoodFactors(
         S=np.empty(shape), G=np.empty(shape), B=np.empty(shape), perm=np.empty(shape, np.int64)
     )
+    if seed is not None:
+        factors.B[:], factors.perm[:] = seeded_signs_and_permutations(seed, blocks, d_pad)
     for S, G, B, perm in zip(*factors, strict=True):
-        B[:] = 2 * generator.integers(0, 2, d_pad) - 1
-        perm[:] = generator.permutation(d_pad)
+        if seed is None:
+            B[:] = 2 * generator.integers(0, 2, d_pad) - 1
+            perm[:] = generator.permutation(d_pad)
         G[:] = generator.standard_normal(d_pad)
         S[:] = radii(generator, d_pad, d_pad) / np.linalg.norm(G)
     return factors
