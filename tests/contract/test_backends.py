@@ -182,6 +182,24 @@ def run_hashed(backend, dtype, kind):
     return results
 
 
+def run_range_coder(backend, dtype, kind):
+    """Skewed codes and uniform ones, with and without adapting, into enough bytes and one less."""
+    rng, results = np.random.default_rng(15), []
+    for bits, n in ((1, 400), (4, 300), (4, 1), (9, 50), (16, 3)):
+        spread = (1 << bits) / 16 if kind == INTEGERS else 1 << bits
+        codes = (rng.random(n) * spread).astype(np.uint16)
+        for adaptive in (True, False):
+            out = np.zeros(2 * n + 2, np.uint8)
+            length = backend.range_encode(codes, bits, adaptive, out)
+            short = backend.range_encode(codes, bits, adaptive, np.empty(length - 1, np.uint8))
+            again, other = np.empty_like(codes), np.empty_like(codes)
+            backend.range_decode(out[:length], bits, again)
+            backend.range_decode(rng.integers(0, 256, n, np.uint8), bits, other)
+            assert (again == codes).all()
+            results += [np.array([length, short]), out[:length], other]
+    return results
+
+
 def run_sgd_step(backend, dtype, kind):
     rng = np.random.default_rng(4)
     w, v, g = (numbers(rng, (3, 5), dtype, kind) for _ in range(3))
@@ -215,6 +233,7 @@ RUNS = [
     run_convolution,
     run_wide_convolution,
     run_hashed,
+    run_range_coder,
     run_sgd_step,
 ]
 every_run = pytest.mark.parametrize("run", RUNS, ids=lambda run: run.__name__[4:])
@@ -268,7 +287,7 @@ def test_serial_and_parallel_bits(run, dtype, parallel):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel.Kernel, "__call__", watched)
         threaded = run(cpu, dtype, "normal")
-        assert shared or run in (run_sgd_step, run_factors)
+        assert shared or run in (run_sgd_step, run_factors, run_range_coder)
         shared.clear()
         with cpu.serial():
             alone = run(cpu, dtype, "normal")

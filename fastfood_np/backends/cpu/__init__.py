@@ -18,6 +18,7 @@ from fastfood_np.backends.cpu.pooling import (
     max_pool2d,
     max_pool2d_backward,
 )
+from fastfood_np.backends.cpu.range_coder import range_decode, range_encode
 from fastfood_np.backends.cpu.widths import vectors
 from fastfood_np.backends.reference_factors import (
     diagonal,
@@ -53,6 +54,8 @@ __all__ = [
     "max_pool2d_backward",
     "permute",
     "permute_backward",
+    "range_decode",
+    "range_encode",
     "serial",
     "sgd_step",
     "spread",
