@@ -14,6 +14,7 @@ LAYERS = (
     *("dense", "low-rank", "hashed", "block-circulant"),
     *("circulant", "circulant-random", "circulant-ones", "sorf", "fastfood"),
 )
+PENALTIES = ("two-values", "binary", "group-lasso")
 BENCHMARKS = ("fwht", "fastfood", "circulant", "lenet", "kernel_approximation", "gpu")
 
 
@@ -83,6 +84,11 @@ def _budgets(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(
             f"must be positive integers, separated by commas, got {text!r}"
         ) from None
+
+
+def _layers(text: str) -> tuple[str, ...]:
+    """Names of layers, separated by commas."""
+    return tuple(text.split(","))
 
 
 def _channels(text: str) -> tuple[int, int]:
@@ -171,6 +177,15 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         "--clip-norm", type=NOT_NEGATIVE, metavar="C", help="gradient norm, 0: off (cosine 2)"
     )
     both.add_argument("--weight-decay", type=NOT_NEGATIVE, metavar="D", help="5e-4")
+    both.add_argument(
+        "--penalty", choices=PENALTIES, help="a term of the cost that makes weights compress better"
+    )
+    both.add_argument(
+        "--penalty-weight", type=NOT_NEGATIVE, metavar="A", help="its coefficient (by kind)"
+    )
+    both.add_argument(
+        "--penalty-on", type=_layers, metavar="NAMES", help="layers, as ip1,ip2 (all dense ones)"
+    )
     both.add_argument("--seed", type=whole(0), metavar="N", help="fixes every bit (0)")
     both.add_argument("--dtype", choices=("float32", "float64"), help="float32")
     both.add_argument(

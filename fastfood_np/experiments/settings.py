@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fastfood_np.compression import Binary, GroupLasso, Penalty, TwoValues
 from fastfood_np.datasets.known import FOLDERS
 from fastfood_np.experiments.networks import CIFAR10_QUICK, Network, network_of
 from fastfood_np.files import write_json
-from fastfood_np.layers import Fastfood, Sequential
+from fastfood_np.layers import Dense, Fastfood, Sequential
 from fastfood_np.models import decay_multipliers, deep_fried_lenet, rate_multipliers
 from fastfood_np.models.lenet import CHANNELS
-from fastfood_np.training import SGD, Constant, Cosine, InverseDecay, StepDecay, Trainer
+from fastfood_np.training import SGD, Constant, Cosine, InverseDecay, LinearRise, StepDecay, Trainer
 from fastfood_np.training.augment import random_affine
 from fastfood_np.training.schedules import Schedule
 from fastfood_np.validation import (
@@ -33,6 +35,12 @@ from fastfood_np.validation import (
 DATASETS = ("sample", *FOLDERS)
 MODELS = ("lenet", "cifar10_quick", "fried")
 SCHEDULES = ("inv", "cosine", "step", "constant")
+# What pulls weights where, and by which coefficient unless one is given (our choices).
+PENALTIES: dict[str, tuple[Callable[[], Penalty], float]] = {
+    "two-values": (TwoValues, 1e-3),
+    "binary": (Binary, 1e-6),
+    "group-lasso": (GroupLasso, 1e-4),
+}
 SETTINGS_FILE = "settings.json"
 
 # First word of the seed of a model's initial draws; the trainer uses 1 and 2, the split 3.
@@ -54,7 +62,6 @@ class TrainSettings:
     features: int = 1024
     sigma: float = 20.0
     adaptive: bool = True
-    channels: tuple[int, int] = CHANNELS
     conv_relu: bool = False
     dropout: float = 0.0
     dropout_inside: float = 0.0
@@ -66,7 +73,11 @@ class TrainSettings:
     lr: float | None = None
     schedule: str | None = None
     clip_norm: float | None = None
+    channels: tuple[int, int] = CHANNELS
     weight_decay: float = 5e-4
+    penalty: str | None = None
+    penalty_weight: float | None = None
+    penalty_on: tuple[str, ...] | None = None
     seed: int = 0
     dtype: str = "float32"
     val_fraction: float = 0.0
@@ -103,6 +114,22 @@ class TrainSettings:
             check_real(self.lr, "lr", above=0.0)
         if self.clip_norm is not None:
             check_real(self.clip_norm, "clip_norm", minimum=0.0)
+        self._check_penalty()
+
+    def _check_penalty(self) -> None:
+        for name in ("penalty_weight", "penalty_on"):
+            if self.penalty is None and getattr(self, name) is not None:
+                raise ValueError(f"{name} must not be given without a penalty")
+        if self.penalty is not None:
+            check_choice(self.penalty, "penalty", tuple(PENALTIES))
+        if self.penalty_weight is not None:
+            check_real(self.penalty_weight, "penalty_weight", minimum=0.0)
+        if self.penalty_on is not None:
+            if not isinstance(self.penalty_on, (tuple, list)) or not self.penalty_on:
+                raise ValueError(f"penalty_on must name layers, got {self.penalty_on!r}")
+            object.__setattr__(self, "penalty_on", tuple(self.penalty_on))
+            for model in self.models:
+                self.penalised(self.build(model))
 
     def _check_cifar10_quick(self) -> None:
         if self.conv_relu:
@@ -200,6 +227,32 @@ class TrainSettings:
         caffe = model == "lenet" and not self.conv_relu
         return self.schedule or ("inv" if caffe else "cosine")
 
+    def penalised(self, net: Sequential) -> tuple[str, ...]:
+        """Return the layers of `net` whose W is penalised: those named, or all dense ones.
+
+        "Fully connected layers" is all that the abstract says of them.
+        """
+        dense = tuple(name for name, layer in net.layers.items() if isinstance(layer, Dense))
+        for name in self.penalty_on or ():
+            if name not in dense:
+                raise ValueError(
+                    f"penalty_on must name dense layers of the net ({', '.join(dense)}), got "
+                    f"{name!r}"
+                )
+        return self.penalty_on or dense
+
+    def penalties(self, net: Sequential, steps: int) -> dict[str, tuple[Penalty, Schedule]]:
+        """Return what the trainer adds to the cost of a run of `steps` steps.
+
+        The coefficient rises linearly from 0 over the first half (our choice).
+        """
+        if self.penalty is None:
+            return {}
+        kind, usual = PENALTIES[self.penalty]
+        weight = usual if self.penalty_weight is None else self.penalty_weight
+        rise = LinearRise(weight, begin=0, end=max(1, steps // 2))
+        return {f"{name}.W": (kind(), rise) for name in self.penalised(net)}
+
     def trainer(self, model: str, net: Sequential, steps: int, threads: int | None) -> Trainer:
         """Return the trainer of `net` for a run of `steps` steps."""
         name = self.schedule_of(model)
@@ -230,6 +283,7 @@ class TrainSettings:
             seed=self.seed,
             threads=threads,
             augment=random_affine if self.augment else None,
+            penalties=self.penalties(net, steps),
         )
 
     def save(self, folder: Path) -> None:

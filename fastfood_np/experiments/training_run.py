@@ -30,6 +30,7 @@ from fastfood_np.training.interrupt import deferred_interrupt
 from fastfood_np.training.progress import TrainingProgress, training_progress
 from fastfood_np.validation import Array, DatasetError, ModelFileError
 
+SHOWN_EVERY = 50  # steps, of the penalised weights' progress
 SPLIT_STREAM = 3  # first word of the seed of the validation split; see settings.INITIAL_STREAM
 
 
@@ -60,6 +61,7 @@ class ModelRun:
     best: dict[str, Any] | None = None
     errors: int = 0
     interval: tuple[float, float] = (0.0, 0.0)
+    penalties: str = ""
 
 
 def run(
@@ -112,6 +114,7 @@ def run(
             logits = predict(model.net, dataset.test_images, threads)
             model.errors = count_errors(logits, dataset.test_labels)
             model.interval = error_interval(model.errors, len(dataset.test_labels))
+            model.penalties = job.trainer.penalty_progress()
             job.save_model(out)
     results = summary(settings, dataset, runs)
     write_json(out / "results.json", results)
@@ -183,6 +186,8 @@ class _Job:
                 self._measure(state.step, out)
                 line.held_out_error(self.split.held_out_kind, self.model.held_out[-1][1])
                 self._save_checkpoint(out)
+            if state.step % SHOWN_EVERY == 0:
+                line.penalties(self.trainer.penalty_progress())
             line.step(state)
             return interrupted()
 
@@ -267,4 +272,6 @@ def _numbers(settings: TrainSettings, model: ModelRun, tested: int) -> dict[str,
         "interval": list(model.interval),
         "train_seconds": model.state.seconds,
     }
+    if model.penalties:
+        numbers["penalties"] = model.penalties
     return numbers if model.best is None else numbers | {"best": model.best}

@@ -2,7 +2,13 @@
 
 from fastfood_np.training.checkpoint import load_checkpoint, save_checkpoint
 from fastfood_np.training.evaluation import count_errors, error_interval, predict
-from fastfood_np.training.schedules import Constant, Cosine, InverseDecay, StepDecay
+from fastfood_np.training.schedules import (
+    Constant,
+    Cosine,
+    InverseDecay,
+    LinearRise,
+    StepDecay,
+)
 from fastfood_np.training.sgd import SGD
 from fastfood_np.training.trainer import Trainer, TrainingDivergedError, TrainingState
 
@@ -11,6 +17,7 @@ __all__ = [
     "Constant",
     "Cosine",
     "InverseDecay",
+    "LinearRise",
     "StepDecay",
     "Trainer",
     "TrainingDivergedError",

@@ -15,7 +15,7 @@ SMOOTHED_STEPS = 50
 
 
 class TrainingProgress:
-    """Updates the line: epoch, steps a second, smoothed loss, held-out error, time left."""
+    """Updates the line: epoch, steps a second, loss (smoothed), held-out error, time left."""
 
     def __init__(
         self, progress: Progress, name: str, steps: int, per_epoch: int, done: int
@@ -23,18 +23,21 @@ class TrainingProgress:
         self._progress = progress
         self._per_epoch = per_epoch
         self._held_out = "-"
+        self._penalties = ""
         self._task = progress.add_task(name, total=steps, completed=done, **self._fields(None))
 
     def _fields(self, state: TrainingState | None) -> dict[str, Any]:
         if state is None or not state.losses:
-            return {"epoch": "-", "rate": "-", "loss": "-", "held_out": self._held_out}
+            return {"epoch": "-", "rate": "-", "loss": "-"} | self._notes()
         recent = state.losses[-SMOOTHED_STEPS:]
         return {
             "epoch": f"{state.step / self._per_epoch:.1f}",
             "rate": f"{state.step / state.seconds:.0f}",
             "loss": f"{sum(recent) / len(recent):.4f}",
-            "held_out": self._held_out,
-        }
+        } | self._notes()
+
+    def _notes(self) -> dict[str, str]:
+        return {"held_out": ", ".join(filter(None, (self._held_out, self._penalties)))}
 
     def step(self, state: TrainingState) -> None:
         """Show the state after a step."""
@@ -43,6 +46,10 @@ class TrainingProgress:
     def held_out_error(self, kind: str, percent: float) -> None:
         """Show an error measured on held-out images ("validation" or "test")."""
         self._held_out = f"{kind} error {percent:.2f} %"
+
+    def penalties(self, progress: str) -> None:
+        """Show how far penalised weights have come; "" where there are none."""
+        self._penalties = progress
 
 
 @contextmanager

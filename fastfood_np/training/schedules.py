@@ -1,4 +1,4 @@
-"""Learning rates as functions of the step, counted from 0."""
+"""Learning rates, and coefficients of penalties, as functions of the step, counted from 0."""
 
 from __future__ import annotations
 
@@ -88,3 +88,25 @@ class Cosine:
             return self.base * (step + 1) / self.warmup
         progress = (step - self.warmup) / max(1, self.steps - self.warmup)
         return 0.5 * self.base * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+
+@dataclass(frozen=True)
+class LinearRise:
+    """0 up to step `begin`, then linearly up to `top` at step `end`, which then stays.
+
+    >>> [LinearRise(1.0, begin=2, end=4)(step) for step in (0, 2, 3, 4, 9)]
+    [0.0, 0.0, 0.5, 1.0, 1.0]
+    """
+
+    top: float
+    begin: int
+    end: int
+
+    def __post_init__(self) -> None:
+        check_real(self.top, "top", minimum=0.0)
+        check_int(self.begin, "begin", minimum=0)
+        check_int(self.end, "end", minimum=self.begin + 1)
+
+    def __call__(self, step: int) -> float:
+        risen = (step - self.begin) / (self.end - self.begin)
+        return self.top * min(1.0, max(0.0, risen))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from fastfood_np.compression.penalties import Penalty
 from fastfood_np.layers import Layer, SoftmaxCrossEntropy
 from fastfood_np.layers.base import Gradients
 from fastfood_np.layers.cache import Cache
@@ -60,6 +61,9 @@ class Trainer:
         Python threads that shards run on, at most 4; the CPU count unless given.
     augment : callable, optional
         ``augment(images, rng)`` returns changed images of the same shape and dtype.
+    penalties : mapping of str to (Penalty, callable), optional
+        For a trained parameter of this name, a term alpha R(w) of the cost, with alpha a function
+        of the step. It enters the gradient, before the norm is clipped; `losses` do not hold it.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Trainer:
         seed: int = 0,
         threads: int | None = None,
         augment: Augment | None = None,
+        penalties: Mapping[str, tuple[Penalty, Schedule]] | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -80,6 +85,11 @@ class Trainer:
         self.seed = check_int(seed, "seed", minimum=0)
         self.threads = threads
         self.augment = augment
+        self.penalties = dict(penalties or {})
+        for name in self.penalties:
+            if name not in optimizer.params:
+                known = ", ".join(optimizer.params)
+                raise ValueError(f"penalties must name trained params ({known}), got {name!r}")
         self.loss = SoftmaxCrossEntropy()
         self.state = TrainingState()
         self._caches: list[tuple[Cache, Cache]] = [({}, {}) for _ in range(SHARDS)]
@@ -131,6 +141,7 @@ class Trainer:
                     order_of, order = epoch, epoch_order(len(images), self.seed, epoch)
                 rows = order[within * self.batch : (within + 1) * self.batch]
                 loss, grads = self._gradients(shards, images, labels, rows)
+                self._add_penalties(grads)
                 self._update(loss, grads)
                 state.step += 1
                 state.losses.append(loss)
@@ -138,6 +149,22 @@ class Trainer:
                 if on_step is not None and on_step(state):
                     break
         return state.step >= steps
+
+    def _add_penalties(self, grads: Gradients) -> None:
+        for name, (penalty, coefficient) in self.penalties.items():
+            alpha = coefficient(self.state.step)
+            if alpha:
+                term = penalty.gradient(self.optimizer.params[name])
+                term *= alpha
+                grads[name] += term
+
+    def penalty_progress(self) -> str:
+        """Return how far the penalised weights have come, in a few words; "" without penalties."""
+        weights = self.optimizer.params
+        return ", ".join(
+            f"{name} {penalty.progress(weights[name])}"
+            for name, (penalty, _) in self.penalties.items()
+        )
 
     def _update(self, loss: float, grads: Gradients) -> None:
         """Step the optimiser; where loss or gradients are not finite, stop before a change."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fastfood_np import options
+from fastfood_np.compression import GroupLasso
 from fastfood_np.experiments import settings as module
 from fastfood_np.experiments.settings import (
     TrainSettings,
@@ -25,6 +26,7 @@ def test_round_trip(tmp_path: Path) -> None:
     for settings in (
         TrainSettings(),
         TrainSettings("mnist", "/data", "fried", 64, 3.5, False, True, steps=7, lr=0.1, seed=2**70),
+        TrainSettings(channels=(16, 32), penalty="two-values", penalty_on=("ip2",)),
     ):
         settings.save(tmp_path)
         assert load_settings(tmp_path) == settings
@@ -80,12 +82,57 @@ def test_wrong_files(tmp_path: Path, content: str, saying: str) -> None:
         ({"seed": -1}, ValueError),
         ({"dtype": "float16"}, TypeError),
         ({"val_fraction": 1.0}, ValueError),
+        ({"channels": (20,)}, ValueError),
+        ({"channels": (20, 0)}, ValueError),
+        ({"channels": 20.5}, TypeError),
+        ({"weight_decay": -1e-4}, ValueError),
+        ({"penalty": "lasso"}, ValueError),
+        ({"penalty_weight": 1e-3}, ValueError),
+        ({"penalty_on": ("ip1",)}, ValueError),
     ],
 )
 def test_checks(wrong: dict[str, Any], kind: type[Exception]) -> None:
     (name,) = wrong
     with pytest.raises(kind, match=rf"^{name} must"):
         TrainSettings(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "saying"),
+    [
+        ({"penalty_weight": -1.0}, "penalty_weight must be at least 0"),
+        ({"penalty_on": ()}, "penalty_on must name layers"),
+        ({"penalty_on": ("conv1",)}, r"penalty_on must name dense layers of the net \(ip1, ip2\)"),
+        ({"penalty_on": ("ip1",), "model": None}, r"of the net \(ip2\), got 'ip1'"),
+        ({"dataset": "cifar10", "model": None, "channels": (1, 2)}, "channels must be"),
+    ],
+)
+def test_checks_of_penalties(wrong: dict[str, Any], saying: str) -> None:
+    given = {"model": "lenet"} | wrong
+    if given["model"] is None or "penalty_on" in wrong or "penalty_weight" in wrong:
+        given["penalty"] = "two-values"
+    with pytest.raises(ValueError, match=saying):
+        TrainSettings(**given)
+
+
+def test_penalties() -> None:
+    assert TrainSettings().trainer("lenet", TrainSettings().build("lenet"), 10, 1).penalties == {}
+    settings = TrainSettings(penalty="group-lasso", penalty_weight=0.5, features=16)
+    for model, names in (("lenet", ["ip1.W", "ip2.W"]), ("fried", ["ip2.W"])):
+        penalties = settings.trainer(model, settings.build(model), 100, 1).penalties
+        assert list(penalties) == names
+        for penalty, coefficient in penalties.values():
+            assert isinstance(penalty, GroupLasso)
+            assert [coefficient(step) for step in (0, 25, 50, 99)] == [0.0, 0.25, 0.5, 0.5]
+    named = TrainSettings(penalty="binary", penalty_on=("ip2",), features=16)
+    assert list(named.penalties(named.build("lenet"), 10)) == ["ip2.W"]
+
+
+def test_sizes_of_the_net() -> None:
+    small = TrainSettings(channels=(16, 32), features=512)
+    assert small.build("fried").n_weights == 400 + 12_800 + 3 * 512 + 5120
+    assert small.build("lenet").n_weights == 400 + 12_800 + 512 * 500 + 5000
+    assert small.trainer("fried", small.build("fried"), 10, 1).optimizer.weight_decay == 5e-4
 
 
 def test_either_epochs_or_steps() -> None:
@@ -145,6 +192,7 @@ def test_options_offer_what_settings_allow() -> None:
     assert tuple(choices["dataset"]) == module.DATASETS
     assert tuple(choices["model"]) == module.MODELS
     assert tuple(choices["schedule"]) == module.SCHEDULES
+    assert tuple(choices["penalty"]) == tuple(module.PENALTIES)
     names = {action.dest for action in parser._actions}
     assert (
         names - {"help", "download", "threads", "out", "resume"} == asdict(TrainSettings()).keys()
