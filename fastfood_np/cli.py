@@ -49,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_data_options(evaluate)
     options.add_threads(evaluate)
     evaluate.add_argument("--out", type=PATH, metavar="DIR", help="for the picture (MODEL's)")
+    export = commands.add_parser("export", help="write a stored model as an ONNX file")
+    export.add_argument("model", type=PATH, metavar="MODEL", help="a .npz that train wrote")
+    export.add_argument("--onnx", type=PATH, metavar="FILE", required=True, help="what to write")
     compare = commands.add_parser(
         "compare", help="train structured layers at equal numbers of weights"
     )
@@ -75,6 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _train(given, console)
         if command == "evaluate":
             return _evaluate(given, console)
+        if command == "export":
+            return _export(given, console)
         if command == "compare":
             return _compare(given, console)
         if command == "bench":
@@ -253,6 +258,30 @@ def _confusion_table(confusion: Any) -> Table:
     for true, row in enumerate(confusion):
         table.add_row(str(true), *(str(count) if count else "." for count in row))
     return table
+
+
+def _export(given: dict[str, Any], console: Console) -> int:
+    from fastfood_np.experiments.export import export
+    from fastfood_np.model_files import load_model
+
+    path, out = given["model"], given["onnx"]
+    model, _ = load_model(path)
+    _check_writable(out.parent, "--onnx")
+    if out.is_dir():
+        fail(f"argument --onnx: {out} must be a file, but is a folder")
+    if out.exists() and out.samefile(path):
+        fail(f"argument --onnx: {out} is the model itself")
+    try:
+        written = export(model, out)
+    except ImportError as error:
+        fail(str(error))
+    shape = ", ".join(["m", *map(str, written.image or ["..."])])
+    console.print(
+        f"{out}: {written.size:,} bytes{', rounded to float32' * written.rounded}; takes x, "
+        f"float32 ({shape}){', pixels / 256' * (written.image is not None)}, and gives y.",
+        soft_wrap=True,
+    )
+    return 0
 
 
 def _compare(given: dict[str, Any], console: Console) -> int:

@@ -4,6 +4,6 @@ Only standard operators are used. `graph` is what nodes are put into, `export` g
 layer by layer, and the other modules write a kind of layer each.
 """
 
-from fastfood_np.onnx_export.export import export_onnx
+from fastfood_np.onnx_export.export import export_onnx, onnx_bytes
 
-__all__ = ["export_onnx"]
+__all__ = ["export_onnx", "onnx_bytes"]

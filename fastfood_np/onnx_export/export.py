@@ -86,6 +86,13 @@ def export_onnx(
     140.0
     """
     target = check_path(path, "path")
+    content = onnx_bytes(model, input_shape=input_shape)
+    with replacing(target) as file:
+        file.write(content)
+
+
+def onnx_bytes(model: Layer, *, input_shape: int | tuple[int, ...] | None = None) -> bytes:
+    """Return what `export_onnx` writes."""
     if not isinstance(model, Layer):
         raise TypeError(f"model must be a layer, got {model!r}")
     if model.dtype == np.float64:
@@ -98,13 +105,11 @@ def export_onnx(
     if sizes is None or len(shape) < len(sizes):
         stated = "..." if sizes is None else ", ".join(str(size or "any") for size in sizes)
         raise ValueError(f"input_shape must be given: the model's inputs have shape ({stated})")
-    import_onnx()
+    import_onnx()  # or fail before any work is done
     graph = Graph()
     empty: Array = np.zeros((0, *shape), np.float32)  # without rows: shapes and checks cost nothing
     last, y = _write(graph, "", model, X, empty)
-    content = graph.serialized(last, shape, y.shape[1:], _about(model))
-    with replacing(target) as file:
-        file.write(content)
+    return graph.serialized(last, shape, y.shape[1:], _about(model))
 
 
 def _write(graph: Graph, path: str, layer: Layer, value: str, x: Array) -> tuple[str, Array]:
