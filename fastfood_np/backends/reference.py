@@ -60,6 +60,12 @@ from fastfood_np.backends.reference_pooling import (
 from fastfood_np.backends.reference_pooling import (
     max_pool2d_backward as max_pool2d_backward,
 )
+from fastfood_np.backends.reference_quantized import (
+    quantized_backward as quantized_backward,
+)
+from fastfood_np.backends.reference_quantized import (
+    quantized_forward as quantized_forward,
+)
 from fastfood_np.backends.reference_range_coder import (
     range_decode as range_decode,
 )

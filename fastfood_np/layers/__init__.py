@@ -17,6 +17,7 @@ from fastfood_np.layers.hashed import Hashed
 from fastfood_np.layers.low_rank import LowRank
 from fastfood_np.layers.max_pool2d import MaxPool2D
 from fastfood_np.layers.permutation import Permutation
+from fastfood_np.layers.quantized_dense import QuantizedDense
 from fastfood_np.layers.relu import ReLU
 from fastfood_np.layers.sequential import Sequential
 from fastfood_np.layers.softmax_cross_entropy import SoftmaxCrossEntropy
@@ -41,6 +42,7 @@ __all__ = [
     "LowRank",
     "MaxPool2D",
     "Permutation",
+    "QuantizedDense",
     "ReLU",
     "Sequential",
     "SoftmaxCrossEntropy",

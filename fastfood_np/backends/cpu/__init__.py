@@ -18,6 +18,8 @@ from fastfood_np.backends.cpu.pooling import (
     max_pool2d,
     max_pool2d_backward,
 )
+from fastfood_np.backends.cpu.quantized import quantized_forward
+from fastfood_np.backends.cpu.quantized_gradients import quantized_backward
 from fastfood_np.backends.cpu.range_coder import range_decode, range_encode
 from fastfood_np.backends.cpu.widths import vectors
 from fastfood_np.backends.reference_factors import (
@@ -54,6 +56,8 @@ __all__ = [
     "max_pool2d_backward",
     "permute",
     "permute_backward",
+    "quantized_backward",
+    "quantized_forward",
     "range_decode",
     "range_encode",
     "serial",

@@ -24,7 +24,9 @@ from fastfood_np.backends.cpu.vector_code import (
     INT,
     Memory,
     Vector,
+    gathered,
     on_tuples,
+    permuted,
     places_of,
     shuffled,
     spread_over,
@@ -192,6 +194,46 @@ def scatter_all(
         return context.get_dummy_value()
 
     return types.none(array, places, first, width, offset, vectors), generate
+
+
+@intrinsic
+def look_up_all(
+    typing: Any, lanes: Any, count: Any, table: Any, first: Any, codes: Any, place: Any
+) -> Any:
+    """Return `count` vectors, the k-th from table[first + code]: a table of 16 numbers.
+
+    Four bits are a code, eight codes four bytes, the first of them the lowest bits. Element l of
+    the k-th vector is that of the k-th code of codes[place + 4 l : place + 4 l + 4]; k < 8. With 8
+    lanes or more the table, from first to first + 16, is held in registers, and permuted.
+    """
+    n = lanes.count
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        memory, start = Memory(context, builder, table, arguments[2]), arguments[3]
+        kind = ir.VectorType(INT, n)
+
+        def integers(value: int) -> Any:
+            return ir.Constant(kind, [value] * n)
+
+        source = Memory(context, builder, codes, arguments[4]).address(arguments[5])
+        words = builder.load(builder.bitcast(source, kind.as_pointer()), align=1)
+        starts = steps(builder, start, ir.Constant(start.type, n), 16 // n)
+        parts = [memory.load(at, n, context) for at in starts] if n in (8, 16) else []
+        low = integers(min(n, 16) - 1 if parts else 15)
+        vectors = []
+        for k in range(count.count):
+            within = builder.and_(builder.lshr(words, integers(4 * k)), low)
+            if parts:
+                found = [permuted(builder, part, within) for part in parts]
+                highest = builder.shl(words, integers(28 - 4 * k))  # of the code, now the sign
+                upper = builder.icmp_signed("<", highest, integers(0))
+                vectors.append(builder.select(upper, found[-1], found[0]))
+            else:
+                vectors.append(gathered(builder, memory, start, within))
+        return context.make_tuple(builder, signature.return_type, vectors)
+
+    result = vectors_of(table, lanes, count)
+    return result(lanes, count, table, first, codes, place), generate
 
 
 @intrinsic

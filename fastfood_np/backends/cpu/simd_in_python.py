@@ -17,6 +17,7 @@ __all__ = [
     "gather_all",
     "load",
     "load_all",
+    "look_up_all",
     "multiply",
     "multiply_add",
     "multiply_all",
@@ -98,6 +99,14 @@ def scatter_all(array, places, first, width, offset, vectors):
     """Put the k-th vector at array[places[first + k] width + offset]."""
     for k, vector in enumerate(vectors):
         store(array, _place(places, int(first) + k, width, offset), vector)
+
+
+def look_up_all(lanes, count, table, first, codes, place):
+    """Return `count` vectors, the k-th from table[first + code], of codes of four bits."""
+    assert place >= 0 and place + 4 * len(lanes) <= codes.size
+    pieces = codes[int(place) : int(place) + 4 * len(lanes)]
+    eight = np.stack([pieces & 15, pieces >> 4], axis=1).reshape(-1, 8)  # codes of an element
+    return tuple(table[int(first) + eight[:, k].astype(np.intp)] for k in range(len(count)))
 
 
 def prefetch(lanes, count, array, index):

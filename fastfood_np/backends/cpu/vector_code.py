@@ -102,6 +102,28 @@ def spread_over(builder: Any, scalar: Any, lanes: int) -> Any:
     return shuffled(builder, first, nothing, [0] * lanes)
 
 
+def permuted(builder: Any, x: Any, places: Any) -> Any:
+    """Return the vector of the elements of x at these places, a vector of as many integers.
+
+    In this form LLVM knows it for a permutation, one instruction where the processor has it.
+    """
+    result = ir.Constant(x.type, ir.Undefined)
+    for i in range(x.type.count):
+        picked = builder.extract_element(x, builder.extract_element(places, INT(i)))
+        result = builder.insert_element(result, picked, INT(i))
+    return result
+
+
+def gathered(builder: Any, memory: Memory, first: Any, places: Any) -> Any:
+    """Return the vector of memory[first + place] for the integers in `places`."""
+    result = ir.Constant(ir.VectorType(memory.data.type.pointee, places.type.count), ir.Undefined)
+    for i in range(places.type.count):
+        place = builder.zext(builder.extract_element(places, INT(i)), first.type)
+        picked = builder.load(memory.address(builder.add(first, place)))
+        result = builder.insert_element(result, picked, INT(i))
+    return result
+
+
 def transposed(builder: Any, v: list[Any]) -> list[Any]:
     """Return the columns of a square matrix of which the vectors are the rows."""
     lanes = len(v)
