@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from fastfood_np import backends, layers
+from fastfood_np.architectures import least_entries
 from fastfood_np.files import read_npz, write_npz
 from fastfood_np.layers import Conv2D, Dense, Fastfood, Flatten, Layer, MaxPool2D, Sequential
-from fastfood_np.model_files import least_entries, load_model, save_model
+from fastfood_np.model_files import load_model, save_model
 from fastfood_np.models import deep_fried_lenet, lenet
 from fastfood_np.validation import ModelFileError
 
