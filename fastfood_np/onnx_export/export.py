@@ -34,6 +34,7 @@ WRITERS: dict[type[Layer], Callable[[Scope, Any, str], str]] = {
     layers.LowRank: matrices.low_rank,
     layers.MaxPool2D: images.max_pool,
     layers.Permutation: hadamard.permutation,
+    layers.QuantizedDense: matrices.quantized_dense,
     layers.ReLU: pointwise.relu,
     layers.SORF: hadamard.sorf,
 }
@@ -49,9 +50,9 @@ def export_onnx(
     out. Nodes and arrays are named after layers and params ("fastfood.B", "fastfood.Pi").
 
     All operators are standard ones of opset 17. A Fastfood layer is written factor by factor, H as
-    products with matrices of at most 32 x 32, so its part of the file is as small as its params.
-    So are those of all others but `Hashed`, whose matrix is written out. A runtime makes circulant
-    matrices from their first columns when it loads the file, and needs memory for them then.
+    products with matrices of at most 32 x 32, so its part of the file is as small as its params and
+    Pi. So are those of all others but `Hashed`, whose matrix is written out. A runtime makes dense
+    matrices of circulant and quantised ones when it loads the file, and needs memory for them then.
 
     Parameters
     ----------
