@@ -8,6 +8,7 @@ from typing import Any
 
 from fastfood_np import layers
 from fastfood_np.layers import Layer, Sequential
+from fastfood_np.layers.codes import PACKED, check_packed_codes
 from fastfood_np.validation import Array, check_int, check_permutation, check_shape
 
 
@@ -47,6 +48,9 @@ def check_constants(arrays: dict[str, Array]) -> None:
     for name, array in arrays.items():
         if name.startswith("constant:") and name.endswith("perm"):
             check_permutation(array, name)
+        codebooks = arrays.get(f"param:{name.removeprefix('constant:')[:-5]}codebooks")
+        if name.endswith("codes") and codebooks is not None and codebooks.ndim == 3:
+            check_packed_codes(array, name, codebooks.shape[1])
 
 
 def _block_circulant_entries(config: dict[str, Any]) -> int:
@@ -57,6 +61,12 @@ def _block_circulant_entries(config: dict[str, Any]) -> int:
 def _convolution_entries(config: dict[str, Any]) -> int:
     kernel = check_shape(config["kernel_size"], "kernel_size")
     return _product(config, "in_channels", "out_channels") * math.prod((2 * kernel)[:2])
+
+
+def _quantized_entries(config: dict[str, Any]) -> int:
+    n_out, runs, size = (_product(config, name) for name in ("n_out", "n_subspaces", "n_centroids"))
+    books = size * _product(config, "d_in") // (runs if config["shared"] else 1)
+    return books + runs * (n_out if size > PACKED else -(-n_out // 2))
 
 
 def _product(config: dict[str, Any], *names: str) -> int:
@@ -77,6 +87,7 @@ LEAST_ENTRIES: dict[str, Callable[[dict[str, Any]], int]] = {
     "LowRank": lambda config: (
         _product(config, "rank") * (_product(config, "d_in") + _product(config, "n_out"))
     ),
+    "QuantizedDense": _quantized_entries,
     "SORF": lambda config: 3 * max(_product(config, "d_in"), _product(config, "n_out")),
 }
 

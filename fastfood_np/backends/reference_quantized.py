@@ -40,7 +40,7 @@ def quantized_backward(
     unpacked = _unpacked(codes, n_centroids, dy.shape[1])
     sums = np.zeros((m, len(unpacked), n_centroids), x.dtype)
     for s, row in enumerate(unpacked):
-        np.add.at(sums[:, s], (slice(None), row), dy)
+        np.add.at(sums[:, s].T, row, dy.T)
     pieces = x.reshape(m, len(unpacked), length)
     products = np.einsum("msc,msj->scj", sums, pieces)
     dcodebooks[...] = products.sum(axis=0) if len(codebooks) == 1 else products

@@ -35,34 +35,30 @@ def unpack_codes(kept: Array, n_centroids: int, n_out: int) -> Array:
     return np.ascontiguousarray(pairs[:, :n_out].T)
 
 
-def check_codes(codes: Any, name: str, shape: tuple[int, int], n_centroids: int) -> Array:
-    """Return `codes` if it is an array of bytes (n_out, n_subspaces) of codes below n_centroids."""
+def check_codes(codes: Any, name: str, shape: tuple[int, ...] | None, n_centroids: int) -> Array:
+    """Return `codes` if it is an array of bytes below n_centroids, of that shape if one is given."""
     if not isinstance(codes, np.ndarray) or codes.dtype != np.uint8:
         kind = codes.dtype if isinstance(codes, np.ndarray) else type(codes).__name__
         raise TypeError(f"{name} must be an array of uint8, got {kind}")
-    if codes.shape != shape:
+    if shape is not None and codes.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {codes.shape}")
     if codes.size and codes.max() >= n_centroids:
         raise ValueError(f"{name} must lie in 0..{n_centroids - 1}, got {codes.max()}")
     return codes
 
 
-def check_kept_codes(kept: Any, name: str, n_out: int, n_subspaces: int, n_centroids: int) -> Array:
-    """Return `kept` if it is what `pack_codes` gives: from a file, before kernels index by it.
+def check_packed_codes(kept: Any, name: str, n_centroids: int) -> None:
+    """Raise unless `kept` holds codes below n_centroids: from a file, before kernels index by it.
+
+    (The four bits after the last of an odd number of outputs are nobody's, but are held to it too.)
 
     Raises
     ------
     TypeError
         It is no array of uint8.
     ValueError
-        Its shape is another, or a code in it is n_centroids or more, or the four bits after the
-        last of an odd number of outputs are not zero.
+        A code in it is n_centroids or more.
     """
-    width = n_out if n_centroids > PACKED else -(-n_out // 2)
-    check_codes(kept, name, (n_subspaces, width), 256)
-    outputs = n_out if n_centroids > PACKED else 2 * width
-    codes = unpack_codes(kept, n_centroids, outputs)
-    check_codes(codes, name, (outputs, n_subspaces), n_centroids)
-    if codes[n_out:].any():
-        raise ValueError(f"{name} must hold zeros after the last output, got {codes[n_out:].max()}")
-    return np.asarray(kept)
+    check_codes(kept, name, None, 256)  # the dtype
+    codes = kept if n_centroids > PACKED else np.stack([kept & 15, kept >> 4])
+    check_codes(codes, name, None, n_centroids)
