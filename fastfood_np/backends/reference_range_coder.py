@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from fastfood_np.validation import Array
+
+Weights = defaultdict[int, list[int]]
 
 # The interval that stands for what has been coded is as long as FULL or shorter; at SHORT it is
 # scaled up by a byte. Part of the format.
@@ -23,7 +27,7 @@ def range_encode(codes: Array, bits: int, adaptive: bool, out: Array) -> int:
     first bit says whether it is. What comes out are the first bytes, no more than needed, that all
     numbers of the last interval and of no other have in common.
     """
-    weights = [[1, 1] for _ in range(1 << bits)]
+    weights: Weights = defaultdict(lambda: [1, 1])
     step = 2 if adaptive else 0
     low, size, digits = (0 if adaptive else FULL // 2), FULL // 2, [0]
     for code in codes.tolist():
@@ -60,7 +64,7 @@ def range_decode(data: Array, bits: int, codes: Array) -> None:
 
     Any data stand for some codes below 2^bits; behind their end come zeros.
     """
-    weights = [[1, 1] for _ in range(1 << bits)]
+    weights: Weights = defaultdict(lambda: [1, 1])
     bytes_left = iter(data.tolist())
     place = sum(next(bytes_left, 0) << shift for shift in (24, 16, 8, 0))  # above `low`
     size = FULL // 2

@@ -50,7 +50,7 @@ def product_quantized_matrix(codebooks: Array, codes: Array) -> Array:
             f"{len(codebooks)}"
         )
     which = 0 if len(codebooks) == 1 else np.arange(len(codebooks))
-    return codebooks[which, codes].reshape(len(codes), -1)
+    return codebooks[which, codes].reshape(len(codes), codes.shape[1] * codebooks.shape[2])
 
 
 def product_quantized_gradient(dW: Array, codes: Array, n_centroids: int, shared: bool) -> Array:
