@@ -156,11 +156,11 @@ def test_long_carries(zeros, module):
     for _ in range(5):
         data = rng.integers(1, 128, 40, np.uint8)
         data[3 : 3 + zeros] = 0
-        codes = np.empty(60, np.uint16)
+        codes = np.empty(300, np.uint16)
         reference.range_decode(data, 4, codes)
-        found, length = coded(module, codes, 4, True, 100)
-        assert length >= 20 and found[: 3 + zeros] == data[: 3 + zeros].tobytes()
-        assert (found, length) == coded(reference, codes, 4, True, 100)
+        found, length = coded(module, codes, 4, True, 200)
+        assert length > 5 + zeros and found[: 3 + zeros] == data[: 3 + zeros].tobytes()
+        assert (found, length) == coded(reference, codes, 4, True, 200)
         again = np.empty_like(codes)
         module.range_decode(np.frombuffer(found, np.uint8), 4, again)
         np.testing.assert_array_equal(again, codes)
