@@ -36,7 +36,7 @@ def unpack_codes(kept: Array, n_centroids: int, n_out: int) -> Array:
 
 
 def check_codes(codes: Any, name: str, shape: tuple[int, ...] | None, n_centroids: int) -> Array:
-    """Return `codes` if it is an array of bytes below n_centroids, of that shape if one is given."""
+    """Return `codes` if it is an array of bytes below n_centroids, and of that shape if given."""
     if not isinstance(codes, np.ndarray) or codes.dtype != np.uint8:
         kind = codes.dtype if isinstance(codes, np.ndarray) else type(codes).__name__
         raise TypeError(f"{name} must be an array of uint8, got {kind}")

@@ -24,6 +24,7 @@ from fastfood_np.layers import (
     LowRank,
     MaxPool2D,
     Permutation,
+    QuantizedDense,
     ReLU,
     Sequential,
 )
@@ -271,7 +272,25 @@ def _sorf(name, d_in, n_out, weights, **options):
     )
 
 
-# Circulant and SORF use no BLAS: each row is transformed by itself.
+def _quantized(name, d_in, n_out, n_subspaces, n_centroids, counts, **options):
+    return Case(
+        f"quantized-{name}",
+        lambda dtype: QuantizedDense(
+            d_in,
+            n_out,
+            n_subspaces=n_subspaces,
+            n_centroids=n_centroids,
+            rng=4,
+            dtype=dtype,
+            **options,
+        ),
+        *_shape_of(d_in),
+        counts,
+        linear=not counts[1],
+    )
+
+
+# Circulant, SORF and look-up tables use no BLAS: each row goes by itself.
 CASES += [
     _circulant("square", 8, 8, (8, 0)),
     _circulant("cut-bias", 12, 5, (12, 5), linear=False, bias=True),
@@ -301,6 +320,14 @@ CASES += [
     _sorf("cut", 5, 3, 24),
     _sorf("one", 1, 1, 3),
     _sorf("fixed", 6, 9, 48, adaptive=False),
+    # Two codes a byte, an odd number of outputs.
+    _quantized("packed", 12, 9, 3, 16, (16 * 12, 9)),
+    _quantized("packed-two-centroids", 15, 150, 5, 2, (30, 0), bias=False),
+    _quantized("packed-shared", 20, 131, 5, 5, (20, 131), shared=True),
+    _quantized("bytes", 12, 7, 4, 100, (1200, 7)),
+    _quantized("bytes-shared", 12, 70, 6, 17, (34, 0), shared=True, bias=False),
+    _quantized("one-subspace", 3, 4, 1, 3, (9, 0), bias=False),
+    _quantized("one", 1, 1, 1, 2, (2, 1)),
 ]
 for form in ("fused", "composed"):
     CASES += [

@@ -200,6 +200,27 @@ def run_range_coder(backend, dtype, kind):
     return results
 
 
+def run_quantized(backend, dtype, kind):
+    """Two codes a byte and one, a codebook for each run and one for all, rows in many numbers."""
+    rng, results = np.random.default_rng(15), []
+    sizes = ((1, 5, 3, 16, 150), (3, 4, 4, 7, 65), (21, 3, 6, 16, 33), (20, 5, 2, 40, 9))
+    for m, runs, length, n_centroids, n_out in sizes:
+        for books in (runs, 1):
+            codebooks = numbers(rng, (books, n_centroids, length), dtype, kind)
+            x, dy = (numbers(rng, (m, size), dtype, kind) for size in (runs * length, n_out))
+            codes = rng.integers(0, n_centroids, (runs, n_out), np.uint8)
+            if n_centroids <= 16:
+                odd = np.pad(codes, ((0, 0), (0, 1)))[:, 1::2][:, : -(-n_out // 2)]
+                codes = codes[:, ::2] + 16 * odd
+            y, dx, again = np.full_like(dy, np.nan), np.full_like(x, np.nan), codebooks.copy()
+            grads = np.full_like(codebooks, np.nan)
+            backend.quantized_forward(x, codebooks, codes, y)
+            backend.quantized_backward(x, dy, codebooks, codes, dx, grads)
+            backend.quantized_backward(x, dy, codebooks, codes, None, again)
+            results += [y, dx, grads, again]
+    return results
+
+
 def run_sgd_step(backend, dtype, kind):
     rng = np.random.default_rng(4)
     w, v, g = (numbers(rng, (3, 5), dtype, kind) for _ in range(3))
@@ -233,6 +254,7 @@ RUNS = [
     run_convolution,
     run_wide_convolution,
     run_hashed,
+    run_quantized,
     run_range_coder,
     run_sgd_step,
 ]

@@ -57,6 +57,10 @@ EXAMPLES: dict[str, tuple[Callable[[str], Layer], tuple[int, ...]]] = {
     "LowRank": (lambda dtype: layers.LowRank(5, 7, rank=2, rng=0, dtype=dtype), (5,)),
     "MaxPool2D": (lambda dtype: layers.MaxPool2D(2, stride=1), (1, 4, 4)),
     "Permutation": (lambda dtype: layers.Permutation([[2, 0, 1], [0, 1, 2]]), (2, 3)),
+    "QuantizedDense": (
+        lambda dtype: layers.QuantizedDense(6, 7, n_subspaces=3, n_centroids=5, rng=0, dtype=dtype),
+        (6,),
+    ),
     "ReLU": (lambda dtype: layers.ReLU(), (5,)),
     "SORF": (lambda dtype: layers.SORF(5, 19, sigma=3.0, rng=0, dtype=dtype), (5,)),
     "Sequential": (
@@ -203,6 +207,24 @@ def test_wrong_headers(
         {"Hashed": {"d_in": 1, "n_out": 1, "n_hashed": 10**9}},
         {"LowRank": {"d_in": 10**9, "n_out": 1, "rank": 1}},
         {"LowRank": {"d_in": 1, "n_out": 1, "rank": 10**9}},
+        {
+            "QuantizedDense": {
+                "d_in": 10**9,
+                "n_out": 1,
+                "n_subspaces": 1,
+                "n_centroids": 2,
+                "shared": True,
+            }
+        },
+        {
+            "QuantizedDense": {
+                "d_in": 2,
+                "n_out": 10**9,
+                "n_subspaces": 1,
+                "n_centroids": 2,
+                "shared": False,
+            }
+        },
         {"SORF": {"d_in": 10**9, "n_out": 1}},
         {"SORF": {"d_in": 1, "n_out": 10**9}},
         {"Diagonal": {"shape": [10**5, 10**5]}},
@@ -258,6 +280,12 @@ def test_tampered_permutation(tmp_path: Path, small_model: Layer, perm: Any) -> 
         ("Hashed", "constant:seed", np.ones(2, np.uint32)),
         ("Hashed", "param:w", np.ones(5)),
         ("LowRank", "param:V", np.ones((5, 2))),
+        ("QuantizedDense", "constant:codes", np.ones((3, 7), np.uint8)),
+        ("QuantizedDense", "constant:codes", np.ones((3, 4), np.int64)),
+        ("QuantizedDense", "constant:codes", np.full((3, 4), 5, np.uint8)),
+        ("QuantizedDense", "constant:codes", np.full((3, 4), 0x50, np.uint8)),
+        ("QuantizedDense", "param:codebooks", np.ones((3, 6, 2))),
+        ("QuantizedDense", "param:codebooks", np.ones((3, 5, 3))),
         ("SORF", "param:D2", np.ones((3, 4))),
     ],
 )
@@ -273,6 +301,22 @@ def test_tampered_arrays(tmp_path: Path, kind: str, name: str, array: Any) -> No
     del stored[name]
     write_npz(path, stored)
     with pytest.raises(ModelFileError, match=rf"missing or unknown .*{name}|it asks for"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("n_centroids", "code", "largest"), [(5, 0x05, 5), (5, 0x60, 6), (17, 17, 17)]
+)
+def test_tampered_codes_of_a_layer_in_a_chain(
+    tmp_path: Path, n_centroids: int, code: int, largest: int
+) -> None:
+    layer = layers.QuantizedDense(6, 4, n_subspaces=2, n_centroids=n_centroids, rng=0)
+    path, name = tmp_path / "model.npz", "constant:first.codes"
+    save_model(path, Sequential([("first", layer)]))
+    stored = read_npz(path)
+    stored[name].flat[-1] = code
+    write_npz(path, stored)
+    with pytest.raises(ModelFileError, match=rf"{name} must lie in 0\.\.\d+, got {largest}"):
         load_model(path)
 
 
@@ -339,9 +383,10 @@ def test_a_thousand_broken_headers(tmp_path: Path, small_model: Layer) -> None:
         lambda d, n, k: layers.Circulant(d, n, adaptive=np.True_, bias=np.True_, rng=0),
         lambda d, n, k: layers.Hashed(d, n, n_hashed=k, rng=0),
         lambda d, n, k: layers.LowRank(d, n, rank=k, rng=0),
+        lambda d, n, k: layers.QuantizedDense(d, n, n_subspaces=k - 8, n_centroids=k, rng=0),
         lambda d, n, k: layers.SORF(d, n, sigma=np.float32(1.5), rng=0),
     ],
-    ids=["BlockCirculant", "Circulant", "Hashed", "LowRank", "SORF"],
+    ids=["BlockCirculant", "Circulant", "Hashed", "LowRank", "QuantizedDense", "SORF"],
 )
 def test_sizes_given_as_small_numpy_scalars(tmp_path: Path, make: Any, kind: type) -> None:
     """Integers of 8 bits overflow, and their square roots have 11 bits: neither may be noticed."""

@@ -30,6 +30,7 @@ from fastfood_np.backends.cpu.simd import (
     gather_all,
     load,
     load_all,
+    look_up_all,
     multiply,
     multiply_add,
     multiply_all,
@@ -279,6 +280,33 @@ def test_gather_and_scatter(form, lanes, count, dtype):
     window = expected.reshape(-1, width)[:, offset : offset + n]
     window[there], window[behind] = rows[there], array.reshape(-1, width)[:k, :n]
     np.testing.assert_array_equal(bits(scattered), bits(expected))
+
+
+def look_up_body(lanes, count, table, first, codes, place, out):
+    """From arrays, then from pointers."""
+    step = U(len(lanes) + 1)
+    store_all(out, U(0), step, look_up_all(lanes, count, table, first, codes, place))
+    found = look_up_all(lanes, count, flat(table), first, flat(codes), place + U(1))
+    store_all(out, U(len(count)) * step, step, found)
+
+
+@both_dtypes
+@pytest.mark.parametrize("count", [EIGHT, FOUR, ONE], ids=len)
+@every_length
+def test_look_up(form, lanes, count, dtype):
+    """Among all entries of the table there are NaN and infinity, and beside it there is more."""
+    n, k, first, place = len(lanes), len(count), 3, 5
+    table = numbers(first + 16 + 2, dtype)
+    table[first + 1], table[first + 14] = np.nan, np.inf
+    codes = np.random.default_rng(n).integers(0, 256, place + 4 * n + 2, np.uint8)
+    out = gaps(2, lanes, count, dtype)
+    form(look_up_body)(lanes, count, table, U(first), codes, U(place), out.reshape(-1))
+    fours = np.stack([codes & 15, codes >> 4], axis=1).reshape(-1)
+    expected = [
+        [[table[first + fours[2 * start + 8 * i + t]] for i in range(n)] for t in range(k)]
+        for start in (place, place + 1)
+    ]
+    assert_results(out, *np.array(expected, dtype))
 
 
 def pointers_body(lanes, array, out):

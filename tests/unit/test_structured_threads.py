@@ -5,7 +5,7 @@ import pytest
 
 from fastfood_np.backends import cpu
 from fastfood_np.backends.cpu import jit, kernel
-from fastfood_np.layers import SORF, BlockCirculant, Circulant, Hashed, LowRank
+from fastfood_np.layers import SORF, BlockCirculant, Circulant, Hashed, LowRank, QuantizedDense
 from fastfood_np.layers import circulant as circulant_layer
 from fastfood_np.training.shards import ShardRunner
 
@@ -19,6 +19,12 @@ LAYERS = {
     "BlockCirculant": lambda dtype: BlockCirculant(300, 200, block_size=25, rng=0, dtype=dtype),
     "LowRank": lambda dtype: LowRank(300, 200, rank=8, rng=0, dtype=dtype),
     "Hashed": lambda dtype: Hashed(300, 200, n_hashed=1000, rng=0, dtype=dtype),
+    "QuantizedDense": lambda dtype: QuantizedDense(
+        300, 201, n_subspaces=50, n_centroids=16, rng=0, dtype=dtype
+    ),
+    "QuantizedDense of bytes": lambda dtype: QuantizedDense(
+        300, 201, n_subspaces=150, n_centroids=20, shared=True, rng=0, dtype=dtype
+    ),
     "SORF": lambda dtype: SORF(200, 600, rng=0, dtype=dtype),
 }
 every_layer = pytest.mark.parametrize("kind", LAYERS)
