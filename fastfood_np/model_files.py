@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastfood_np.architectures import arrays_of, build, check_constants, describe, least_entries
+from fastfood_np.compact_files import is_compact, load_compact
 from fastfood_np.files import copy_arrays, read_npz, write_npz
 from fastfood_np.layers import Layer
 from fastfood_np.validation import ModelFileError
@@ -36,7 +37,7 @@ def save_model(path: str | Path, model: Layer, metadata: dict[str, Any] | None =
 
 
 def load_model(path: str | Path) -> tuple[Layer, dict[str, Any]]:
-    """Return the model and the metadata that `save_model` wrote.
+    """Return the model and the metadata that `save_model` wrote, or `compact_files.save_compact`.
 
     Raises
     ------
@@ -46,6 +47,8 @@ def load_model(path: str | Path) -> tuple[Layer, dict[str, Any]]:
         The file is corrupt, no model, of an unknown version, or its arrays do not fit.
     """
     path = Path(path)
+    if is_compact(path):
+        return load_compact(path)
     arrays = read_npz(path)
     try:
         header = json.loads(str(arrays.pop("header")))

@@ -148,15 +148,15 @@ class Uniform(_Levels):
     bits : int
         1 to 8, so at most 2 to 256 levels. Weights beyond the outermost become those.
     step : float, optional
-        In units of the weights' root mean square. Without it, the step of least squared error.
+        The distance of two levels. Without it, that of least squared error.
 
     Examples
     --------
     >>> import numpy as np
     >>> w = np.array([-1.0, -0.4, 0.1, 1.1, 1.2])
-    >>> quantizer = Uniform(2, step=1.0).fit(w)
-    >>> quantizer.decode(quantizer.encode(w), np.float64).round(2)
-    array([-0.87,  0.  ,  0.  ,  0.87,  0.87])
+    >>> quantizer = Uniform(2, step=0.75).fit(w)
+    >>> quantizer.decode(quantizer.encode(w), np.float64)
+    array([-0.75, -0.75,  0.  ,  0.75,  1.5 ])
     """
 
     def __init__(self, bits: int, step: float | None = None) -> None:
@@ -167,7 +167,7 @@ class Uniform(_Levels):
         """Choose the step, and which multiples of it are levels."""
         flat = _checked(w)
         if self.step is not None:
-            self._set(flat, self.step * float(np.sqrt(np.mean(flat**2))))
+            self._set(flat, self.step)
             return self
         from scipy.optimize import minimize_scalar
 
