@@ -205,7 +205,7 @@ def test_a_seed_fixes_every_bit():
 
 @shared_or_not
 def test_threads_change_no_bits(shared):
-    W, found = weights(3000, 8, np.float32), []
+    W, found = weights(3000, 8), []
     for threads in (1, 4):
         with threadpool_limits(threads):
             found.append(ProductQuantizer(2, 16, shared=shared, rng=0).fit(W).codebooks)
