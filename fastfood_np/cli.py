@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_train_options(train)
     evaluate = commands.add_parser("evaluate", help="test a stored model, draw its mistakes")
-    evaluate.add_argument("model", type=PATH, metavar="MODEL", help="a .npz that train wrote")
+    evaluate.add_argument(
+        "model", type=PATH, metavar="MODEL", help="a .npz that train wrote, or a .ffnp"
+    )
     options.add_data_options(evaluate)
     options.add_threads(evaluate)
     evaluate.add_argument("--out", type=PATH, metavar="DIR", help="for the picture (MODEL's)")
@@ -56,6 +59,8 @@ def parser() -> argparse.ArgumentParser:
         "compare", help="train structured layers at equal numbers of weights"
     )
     options.add_compare_options(compare)
+    compress = commands.add_parser("compress", help="write a stored model as a small file")
+    options.add_compress_options(compress)
     bench = commands.add_parser(
         "bench", help="run the benchmarks of a checkout, draw their figures"
     )
@@ -80,6 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _evaluate(given, console)
         if command == "export":
             return _export(given, console)
+        if command == "compress":
+            return _compress(given, console)
         if command == "compare":
             return _compare(given, console)
         if command == "bench":
@@ -258,6 +265,61 @@ def _confusion_table(confusion: Any) -> Table:
     for true, row in enumerate(confusion):
         table.add_row(str(true), *(str(count) if count else "." for count in row))
     return table
+
+
+def _compress(given: dict[str, Any], console: Console) -> int:
+    from fastfood_np.experiments.compression import CompressSettings, TargetMissedError
+    from fastfood_np.experiments.compression_run import Outputs, run
+    from fastfood_np.model_files import load_model
+
+    path: Path = given.pop("model")
+    threads, out = given.pop("threads", None), given.pop("out", path.with_suffix(".ffnp"))
+    source: dict[str, Any] = {
+        name: given.pop(name) for name in ("data", "dataset", "download") if name in given
+    }
+    given["pq"] = tuple(given.pop("pq", ()))
+    settings = _options(CompressSettings, given)
+    model, metadata = load_model(path)
+    if "data" not in source and metadata.get("dataset") in options.DATASETS:
+        source.setdefault("dataset", metadata["dataset"])
+    _check_writable(out.parent, "--out")
+    if out.is_dir():
+        fail(f"argument --out: {out} must be a file, but is a folder")
+    if out.exists() and out.samefile(path):
+        fail(f"argument --out: {out} is the model itself")
+    outputs = Outputs.beside(out)
+    dataset = _load(source)
+    report = partial(console.print, soft_wrap=True)
+    try:
+        results = run(settings, model, metadata, dataset, outputs, threads=threads, report=report)
+    except TargetMissedError as error:
+        print(f"fastfood-np compress: error: {error}", file=sys.stderr)
+        return 1
+    except ImportError as error:  # scikit-learn
+        fail(str(error))
+    _print_compressed(results, console)
+    console.print(
+        f"{outputs.model}, {outputs.picture.name}, {outputs.results.name}", soft_wrap=True
+    )
+    return 0
+
+
+def _print_compressed(results: dict[str, Any], console: Console) -> None:
+    table = Table(title="what the file consists of", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("part", "stored as", "numbers", "bytes", "bits a number"):
+        table.add_column(heading, justify="left" if heading in ("part", "stored as") else "right")
+    for part in results["parts"]:
+        name = part["name"].partition(":")[2] or part["name"]
+        bits = 8 * part["nbytes"] / max(1, part["entries"])
+        row = (name, part["encoding"], f"{part['entries']:,}", f"{part['nbytes']:,}", f"{bits:.2f}")
+        table.add_row(*row)
+    console.print(table)
+    low, high = results["interval"]
+    console.print(
+        f"{results['bytes']:,} bytes, {results['ratio']:.1f} times smaller than "
+        f"{results['original_bytes']:,}; test error {results['test_error']:.2f} % (95 % interval "
+        f"{low:.2f} to {high:.2f} %), before {results['original_test_error']:.2f} %"
+    )
 
 
 def _export(given: dict[str, Any], console: Console) -> int:

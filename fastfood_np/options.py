@@ -237,6 +237,65 @@ def add_compare_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", type=PATH, metavar="DIR", help="go on with the runs in DIR")
 
 
+def _product_quantised(text: str) -> tuple[str, int, int]:
+    """A layer, the length of its sub-vectors and their centroids, separated by colons."""
+    try:
+        name, length, centroids = text.split(":")
+        return (
+            name,
+            check_int(int(length), "value", minimum=1),
+            check_int(int(centroids), "value", minimum=2, maximum=256),
+        )
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            "must be the name of a layer, the length of a sub-vector and a number of centroids "
+            f"from 2 to 256, as ip1:4:16, got {text!r}"
+        ) from None
+
+
+def add_compress_options(parser: argparse.ArgumentParser) -> None:
+    """Every field of `experiments.compression.CompressSettings`, and where to write."""
+    parser.add_argument("model", type=PATH, metavar="MODEL", help="a .npz that train wrote")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument(
+        "--target-bytes", type=whole(1), metavar="N", help="the best model in so many bytes"
+    )
+    target.add_argument(
+        "--max-error",
+        type=NOT_NEGATIVE,
+        metavar="E",
+        help="the smallest model with at most this validation error, in percent",
+    )
+    add_data_options(parser)
+    parser.add_argument(
+        "--val-fraction",
+        type=RATE,
+        metavar="F",
+        help="part of the training set to choose by (that which the model was trained without)",
+    )
+    parser.add_argument(
+        "--pq",
+        type=_product_quantised,
+        action="append",
+        metavar="LAYER:LENGTH:CENTROIDS",
+        help="product-quantise a dense layer, as ip1:4:16; may be repeated",
+    )
+    parser.add_argument(
+        "--steps", type=whole(0), metavar="N", help="of each fine-tuning, 0: none (four epochs)"
+    )
+    parser.add_argument("--lr", type=POSITIVE, metavar="R", help="its base rate (0.01)")
+    parser.add_argument("--batch", type=whole(1), metavar="N", help="rows in a batch (64)")
+    parser.add_argument("--weight-decay", type=NOT_NEGATIVE, metavar="D", help="5e-4")
+    parser.add_argument(
+        "--augment", action="store_true", help="random affine changes of the images"
+    )
+    parser.add_argument("--seed", type=whole(0), metavar="N", help="fixes every bit (0)")
+    add_threads(parser)
+    parser.add_argument(
+        "--out", type=PATH, metavar="FILE", help="MODEL with the suffix .ffnp; a picture, too"
+    )
+
+
 def add_bench_options(parser: argparse.ArgumentParser) -> None:
     """Which benchmarks are run, how long, against whom, and where to write."""
     parser.add_argument("--smoke", action="store_true", help="tiny and quick: do they still run?")

@@ -295,6 +295,35 @@ def errors_by_size(
     return drawing
 
 
+def size_error(
+    series: Mapping[str, Sequence[tuple[int, float]]], chosen: tuple[int, float] | None, title: str
+) -> Figure:
+    """Draw validation errors in percent against file sizes in bytes, and mark the chosen one."""
+    drawing = figure(8.0, 4.6)
+    axes = drawing.subplots()
+    for colour, (name, points) in zip(COLOURS, series.items(), strict=False):
+        sizes, errors = [point[0] for point in points], [point[1] for point in points]
+        axes.plot(sizes, errors, "o-", color=colour, markersize=5, linewidth=1.4, label=name)
+    if chosen is not None:
+        label = f"chosen: {chosen[0]:,} bytes, {chosen[1]:.2f} %"
+        axes.plot(*chosen, "*", color="#b0413e", markersize=15, label=label, zorder=3)
+    points = [point for found in series.values() for point in found]
+    axes.set_xscale("log")
+    _plain_numbers(axes.xaxis, steps=tuple(range(1, 10)) if _narrow(points, 0) else (1, 2, 5))
+    if all(error > 0 for _, error in points):
+        axes.set_yscale("log")
+        _plain_numbers(axes.yaxis, steps=tuple(range(1, 10)) if _narrow(points, 1) else (1, 2, 5))
+    tidy(axes, "size of the file, bytes", "validation error, %", textwrap.fill(title, 80))
+    if series or chosen:
+        axes.legend(frameon=False)
+    return drawing
+
+
+def _narrow(points: Sequence[tuple[float, float]], which: int) -> bool:
+    values = [point[which] for point in points]
+    return max(values, default=1) < 5 * min(values, default=1)
+
+
 def length_label(d: int) -> str:
     """Return `d` in digits, a long one as a power of two.
 
