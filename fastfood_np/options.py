@@ -15,7 +15,10 @@ LAYERS = (
     *("circulant", "circulant-random", "circulant-ones", "sorf", "fastfood"),
 )
 PENALTIES = ("two-values", "binary", "group-lasso")
-BENCHMARKS = ("fwht", "fastfood", "circulant", "lenet", "kernel_approximation", "gpu")
+BENCHMARKS = (
+    *("fwht", "fastfood", "circulant", "quantized"),
+    *("lenet", "kernel_approximation", "gpu"),
+)
 
 
 class Parser(argparse.ArgumentParser):

@@ -97,6 +97,31 @@ def circulant_report(kernels: tuple[str, ...] = ("openblas Haswell",)) -> dict[s
     return {"benchmark": "circulant", "machine": MACHINE, "rows": [*rows, crossover]}
 
 
+def quantized_report() -> dict[str, Any]:
+    """Two ways to quantise, one and eight rows, one and two threads."""
+    rows = [
+        {
+            "what": "forward",
+            "d": 9216,
+            "n": 4096,
+            "length": 8,
+            "n_centroids": n_centroids,
+            "shared": n_centroids == 256,
+            "m": m,
+            "threads": threads,
+            "blas": "openblas Haswell",
+            "contenders": {"quantized": figures(1.0), "dense": figures(8.0), "floor": figures(0.1)},
+            "speedups": {"dense": 8.0 * threads / m},
+            "target": 4.0 if (n_centroids, m) == (16, 1) else None,
+        }
+        for n_centroids in (16, 256)
+        for m in (1, 8)
+        for threads in (1, 2)
+    ]
+    memory = {"what": "memory", "value": 51.2, "target": 40.0}
+    return {"benchmark": "quantized", "machine": MACHINE, "rows": [memory, *rows]}
+
+
 def lenet_report() -> dict[str, Any]:
     """One and two threads."""
     rows = [

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from fastfood_np.experiments.circulant_pictures import circulant_pictures
 from fastfood_np.experiments.kernel_pictures import kernel_approximation_pictures
+from fastfood_np.experiments.quantized_pictures import quantized_pictures
 from fastfood_np.plotting import (
     Bars,
     Roofline,
@@ -52,6 +53,8 @@ def pictures(reports: Mapping[str, Report]) -> Iterator[tuple[str, Figure]]:
         yield "roofline", rooflines(reports)
     if "circulant" in reports:
         yield from circulant_pictures(reports["circulant"])
+    if "quantized" in reports:
+        yield from quantized_pictures(reports["quantized"])
     if "lenet" in reports:
         yield "lenet-speedups", lenet_speedups(reports["lenet"])
     if "gpu" in reports:

@@ -15,6 +15,7 @@ from benchmark_reports import (
     fwht_report,
     kernel_approximation_report,
     lenet_report,
+    quantized_report,
 )
 from matplotlib.figure import Figure
 from small_runs import contents, empty_pictures, main
@@ -39,6 +40,7 @@ REPORTS = {
     "fwht": fwht_report(),
     "fastfood": fastfood_report(),
     "circulant": circulant_report(),
+    "quantized": quantized_report(),
     "lenet": lenet_report(),
     "kernel_approximation": kernel_approximation_report(),
 }
@@ -74,7 +76,7 @@ def test_all_run_and_are_drawn(
     out = tmp_path / "new" / "out"
     assert main("bench", "--out", out) == 0
     printed, errors = capfd.readouterr()
-    assert errors == "" and printed.count("measured") == 5
+    assert errors == "" and printed.count("measured") == 6
     positions = [printed.index(word) for word in (*REPORTS, "no GPU here", "Figures")]
     assert positions == sorted(positions)
     assert f"are in {out}.\n" in printed
@@ -96,6 +98,8 @@ def test_all_run_and_are_drawn(
         "kernel_approximation.json",
         "lenet-speedups.png",
         "lenet.json",
+        "quantized-speedups.png",
+        "quantized.json",
         "roofline.png",
     ]
     assert all(path.stat().st_size > 5000 for path in out.glob("*.png"))
@@ -255,6 +259,20 @@ def test_circulant_speedups_are_of_all_lengths_in_order() -> None:
     assert [segment[0].tolist() for segment in targets.get_segments()] == [[0.56, 3.8]]
 
 
+def test_speedups_of_look_up_tables() -> None:
+    left, right = drawn({"quantized": quantized_report()})["quantized-speedups"].axes
+    assert [axes.get_title(loc="left") for axes in (left, right)] == ["1 thread", "2 threads"]
+    labels = [label.get_text() for label in right.get_xticklabels()]
+    assert labels == ["8 x 16", "8 x 256\nshared"]
+    heights = {
+        bars.get_label(): [bar.get_y() + bar.get_height() for bar in bars]
+        for bars in right.containers
+    }
+    assert heights == {"1 row": [16, 16], "8 rows": [2, 2]}
+    (targets,) = (each for each in right.collections if each.get_label().startswith("target"))
+    assert [segment[0].tolist() for segment in targets.get_segments()] == [[-0.44, 4]]
+
+
 def test_roofline_takes_its_roofs_from_the_run() -> None:
     figure = drawn({"fwht": fwht_report(), "fastfood": fastfood_report()})["roofline"]
     roofs, *series = figure.axes[0].lines
@@ -305,7 +323,7 @@ def test_times_of_features() -> None:
 
 def test_nothing_measured_is_nothing_drawn() -> None:
     assert drawn({}) == {}
-    for name in ("kernel_approximation", "circulant"):
+    for name in ("kernel_approximation", "circulant", "quantized"):
         assert drawn({name: {"machine": {}, "rows": []}}) == {}
 
 
