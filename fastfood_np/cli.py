@@ -61,6 +61,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_compare_options(compare)
     compress = commands.add_parser("compress", help="write a stored model as a small file")
     options.add_compress_options(compress)
+    study = commands.add_parser("study", help="penalty, product quantisation, both, neither")
+    options.add_study_options(study)
     bench = commands.add_parser(
         "bench", help="run the benchmarks of a checkout, draw their figures"
     )
@@ -87,6 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _export(given, console)
         if command == "compress":
             return _compress(given, console)
+        if command == "study":
+            return _study(given, console)
         if command == "compare":
             return _compare(given, console)
         if command == "bench":
@@ -320,6 +324,32 @@ def _print_compressed(results: dict[str, Any], console: Console) -> None:
         f"{results['original_bytes']:,}; test error {results['test_error']:.2f} % (95 % interval "
         f"{low:.2f} to {high:.2f} %), before {results['original_test_error']:.2f} %"
     )
+
+
+def _study(given: dict[str, Any], console: Console) -> int:
+    from concurrent.futures import BrokenExecutor
+
+    from fastfood_np.experiments import compression_study_run
+    from fastfood_np.experiments.compression_study import StudySettings
+
+    out, processes = given.pop("out", None), given.pop("processes", os.cpu_count() or 1)
+    download = given.pop("download", False)
+    if "data" in given:
+        given["data"] = str(given["data"].resolve())
+        given.setdefault("dataset", "mnist")
+    settings = _options(StudySettings, given)
+    out = _output_folder(out, None, "study-", "results.json", "study")
+    dataset = _load({"dataset": settings.dataset, "data": settings.data, "download": download})
+    try:
+        report = compression_study_run.run(
+            settings, dataset, out, console=console, processes=processes
+        )
+    except BrokenExecutor:
+        print("fastfood-np study: error: a training process ended unasked", file=sys.stderr)
+        return 1
+    console.print(compression_study_run.table(report["summary"]))
+    console.print(f"results.json and table.md are in {out}.", soft_wrap=True)
+    return 0
 
 
 def _export(given: dict[str, Any], console: Console) -> int:

@@ -299,6 +299,24 @@ def add_compress_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_study_options(parser: argparse.ArgumentParser) -> None:
+    """Every field of `experiments.compression_study.StudySettings`, and where to write."""
+    add_data_options(parser)
+    parser.add_argument("--penalty", choices=PENALTIES, help="two-values")
+    parser.add_argument(
+        "--penalty-weight", type=NOT_NEGATIVE, metavar="A", help="its coefficient (by kind)"
+    )
+    parser.add_argument("--seeds", type=whole(1), metavar="N", help="pairs of each network (10)")
+    parser.add_argument("--conv-relu", action="store_true", help="ReLU after LeNet's convolutions")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=whole(1), metavar="N", help="on the sample 16")
+    length.add_argument("--steps", type=whole(1), metavar="N", help="on the full sets 10000")
+    parser.add_argument(
+        "--processes", type=whole(1), metavar="N", help="trainings at a time (one a CPU)"
+    )
+    parser.add_argument("--out", type=PATH, metavar="DIR", help="runs/study-<date-time>")
+
+
 def add_bench_options(parser: argparse.ArgumentParser) -> None:
     """Which benchmarks are run, how long, against whom, and where to write."""
     parser.add_argument("--smoke", action="store_true", help="tiny and quick: do they still run?")
