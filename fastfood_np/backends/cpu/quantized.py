@@ -9,6 +9,9 @@ order of the reference, so all give the same bits.
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
 from fastfood_np.backends.cpu.jit import part, teams
@@ -44,6 +47,7 @@ PACKED = 16  # up to so many centroids, two codes share a byte, and each table h
 FEW_ROWS = 3  # of packed codes, one by one, take as long as a vector of rows
 MOST_ENTRIES = 1 << 21  # of the tables at a time; those of one vector of rows, if they are more
 MOST_LANES = 16
+LINE = 64  # bytes of a line of the cache
 OUTPUTS = 64  # that one thread does at least; an even number, as two codes may share a byte
 TOGETHER = 8  # runs whose entries are added while the sums are in registers
 
@@ -252,7 +256,7 @@ def _by_tiles(
     (m, n_out), runs = y.shape, len(codes)
     tiles, size = -(-m // len(lanes)), max(codebooks.shape[1], PACKED)
     threads = teams(y.size * runs)
-    tables = np.empty((tiles, runs, size, len(lanes)), x.dtype)
+    tables = _from_line((tiles, runs, size, len(lanes)), x.dtype)
     _tables_of_tiles(threads, tiles * runs, lanes, x, codebooks, runs, tables)
     _outputs_of_tiles(threads, tiles * -(-n_out // OUTPUTS), lanes, packed, tables, codes, y)
 
@@ -261,7 +265,7 @@ def _by_rows(
     lanes: Lanes, packed: bool, x: Array, codebooks: Array, codes: Array, y: Array
 ) -> None:
     (m, n_out), runs = y.shape, len(codes)
-    tables = np.empty((m, runs, max(codebooks.shape[1], PACKED), 1), x.dtype)
+    tables = _from_line((m, runs, max(codebooks.shape[1], PACKED), 1), x.dtype)
     threads = teams(y.size * runs)
     _tables_of_rows(threads, m * runs, ONE, x, codebooks, runs, tables)
     if packed:
@@ -269,3 +273,11 @@ def _by_rows(
         _outputs_of_rows(threads, units, lanes, tables, codes, y)
     else:
         _outputs_of_tiles(threads, m * -(-n_out // OUTPUTS), ONE, packed, tables, codes, y)
+
+
+def _from_line(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An uninitialised array from the start of a line on: no vector in it lies across two lines."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + LINE, np.uint8)
+    start = -memory.__array_interface__["data"][0] % LINE
+    return memory[start : start + size].view(dtype).reshape(shape)
