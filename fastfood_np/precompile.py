@@ -22,8 +22,8 @@ def warmup(dtypes: Any = ("float32", "float64")) -> None:
     pass, and kept on disk: in `__pycache__` or, where that cannot be written, in the user's cache
     (Numba's variable NUMBA_CACHE_DIR says where). After this call neither happens in the midst of
     work. It covers `fwht` and `layers.Fastfood`, forward and backward, for one and for many rows,
-    on one thread and on many. Convolutions, hashed and quantised layers and other nonlinearities than
-    "none" are left out.
+    on one thread and on many. Convolutions, hashed and quantised layers and other nonlinearities
+    than "none" are left out.
 
     Parameters
     ----------
