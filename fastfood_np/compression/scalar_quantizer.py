@@ -18,6 +18,8 @@ from fastfood_np.validation import Array, check_int, check_real
 MOST_BITS = 8
 LARGEST = 32_767  # of the whole numbers that levels are multiples of the scale by
 LLOYD_ITERATIONS = 100
+# Of float32's normal numbers. A scale below them has too few bits: all levels are 0 then.
+TINY, HUGE = (float(bound) for bound in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 
 
 class ScalarQuantizer(Protocol):
@@ -43,15 +45,19 @@ class ScalarQuantizer(Protocol):
         """Follow weights that have changed a little."""
 
     def encode(self, w: Array) -> Array:
-        """Return the codes, uint8 of w's shape: the nearest level, of two the lower."""
+        """Return the codes, uint8 of w's shape: the nearest level, of two the lower.
+
+        Of equal levels, the first.
+        """
 
     def decode(self, codes: Array, dtype: Any) -> Array:
         """Return the levels that codes stand for."""
 
 
 def levels_of(scale: np.float32, multiples: Array, dtype: Any) -> Array:
-    """Return the levels in this dtype."""
-    return (np.float64(scale) * multiples.astype(np.float64)).astype(dtype)
+    """Return the levels in this dtype; those beyond its largest number become that."""
+    levels, largest = np.float64(scale) * multiples.astype(np.float64), np.finfo(dtype).max
+    return levels.clip(-largest, largest).astype(dtype)
 
 
 class _Levels:
@@ -63,9 +69,8 @@ class _Levels:
         self.multiples: Array = np.empty(0, np.int16)
 
     def encode(self, w: Array) -> Array:
-        levels = levels_of(self._fitted.scale, self.multiples, np.float64)
-        between = (levels[1:] + levels[:-1]) / 2
-        return np.searchsorted(between.astype(w.dtype), w.ravel()).astype(np.uint8).reshape(w.shape)
+        first = np.searchsorted(self._fitted.multiples, self.multiples)
+        return first.astype(np.uint8)[self._cells(w)]
 
     def decode(self, codes: Array, dtype: Any) -> Array:
         return levels_of(self._fitted.scale, self.multiples, dtype)[codes]
@@ -73,6 +78,14 @@ class _Levels:
     def error(self, w: Array) -> float:
         """Return the mean squared difference of w and what its codes stand for."""
         return float(np.mean(np.square(w - self.decode(self.encode(w), np.float64))))
+
+    def _cells(self, w: Array) -> Array:
+        """Return codes; of equal levels the last takes what is larger, the first all else."""
+        levels = levels_of(self.scale, self.multiples, np.float64)
+        between = (levels[1:] + levels[:-1]) / 2
+        bounds = between.astype(w.dtype)  # to be rounded down, so that w <= bound means the same
+        bounds = np.where(bounds > between, np.nextafter(bounds, w.dtype.type(-np.inf)), bounds)
+        return np.searchsorted(bounds, w.ravel()).astype(np.uint8).reshape(w.shape)
 
     @property
     def _fitted(self) -> _Levels:
@@ -86,6 +99,8 @@ def _checked(w: Array) -> Array:
     flat = np.asarray(w, np.float64).ravel()
     if not flat.size or not np.isfinite(flat).all():
         raise ValueError(f"w must hold finite numbers, at least one, got shape {np.shape(w)}")
+    if np.abs(flat).max() > HUGE:
+        raise ValueError(f"w must lie in the range of float32, got {flat[np.abs(flat).argmax()]}")
     return flat
 
 
@@ -120,7 +135,7 @@ class LloydMax(_Levels):
 
     def refine(self, w: Array) -> None:
         """Move each level to the mean of the weights that are nearest to it; empty ones stay."""
-        codes, n = self.encode(w).ravel(), self.multiples.size
+        codes, n = self._fitted._cells(w).ravel(), self.multiples.size
         counts = np.bincount(codes, minlength=n)
         sums = np.bincount(codes, w.ravel(), minlength=n)
         old = levels_of(self.scale, self.multiples, np.float64)
@@ -129,8 +144,8 @@ class LloydMax(_Levels):
     def _set(self, levels: Array) -> None:
         largest = np.abs(levels).max()
         self.scale = np.float32(largest / LARGEST)
-        if not self.scale:  # all weights are 0, or too small for float32
-            self.multiples = np.zeros(levels.size, np.int16)
+        if self.scale < TINY:
+            self.scale, self.multiples = np.float32(0), np.zeros(levels.size, np.int16)
             return
         multiples = np.rint(levels / np.float64(self.scale)).clip(-LARGEST, LARGEST)
         self.multiples = np.sort(multiples.astype(np.int16))
@@ -141,14 +156,16 @@ class Uniform(_Levels):
 
     Codes of many levels and a coarse step are mostly those near 0: entropy coding then takes
     about log2(rms / step) + 2 bits a weight, less than `bits`, for a smaller error than as many
-    Lloyd-Max levels have.
+    Lloyd-Max levels have. (Codes are those of w / step as w's dtype has it: by the last bits, the
+    level may be the other of two that are equally near but for those.)
 
     Parameters
     ----------
     bits : int
         1 to 8, so at most 2 to 256 levels. Weights beyond the outermost become those.
     step : float, optional
-        The distance of two levels. Without it, that of least squared error.
+        The distance of two levels, a normal number of float32. Without it, that of least squared
+        error.
 
     Examples
     --------
@@ -161,7 +178,7 @@ class Uniform(_Levels):
 
     def __init__(self, bits: int, step: float | None = None) -> None:
         super().__init__(bits)
-        self.step = None if step is None else check_real(step, "step", above=0.0)
+        self.step = None if step is None else check_real(step, "step", minimum=TINY, below=HUGE)
 
     def fit(self, w: Array) -> Uniform:
         """Choose the step, and which multiples of it are levels."""
@@ -171,8 +188,8 @@ class Uniform(_Levels):
             return self
         from scipy.optimize import minimize_scalar
 
-        widest = float(np.abs(flat).max() + (flat.max() - flat.min()))
-        if widest:
+        widest = min(HUGE, float(np.abs(flat).max() + (flat.max() - flat.min())))
+        if widest >= TINY:
             finest = widest / (4 << self.bits)
 
             def error(log_step: float) -> float:
@@ -194,14 +211,17 @@ class Uniform(_Levels):
     def encode(self, w: Array) -> Array:
         if not self._fitted.scale:
             return np.zeros(w.shape, np.uint8)
-        places = np.rint(w * w.dtype.type(1 / np.float64(self.scale)))
+        with np.errstate(over="ignore"):  # far beyond the outermost level
+            places = w * w.dtype.type(1 / np.float64(self.scale))
+        places -= 0.5
+        np.ceil(places, out=places)
         places -= float(self.multiples[0])
         return places.clip(0, self.multiples.size - 1).astype(np.uint8)
 
     def _set(self, flat: Array, step: float) -> None:
-        self.scale, n = np.float32(step), 1 << self.bits
-        if not self.scale:
-            self.multiples = np.zeros(1, np.int16)
+        self.scale, n = np.float32(min(step, HUGE)), 1 << self.bits
+        if self.scale < TINY:
+            self.scale, self.multiples = np.float32(0), np.zeros(1, np.int16)
             return
         low, high = np.rint(np.array([flat.min(), flat.max()]) / np.float64(self.scale))
         if high - low >= n:  # cut at both ends alike, around the mean

@@ -113,15 +113,13 @@ def test_round_trip(tmp_path: Path, kind: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
-def test_least_entries_is_close(tmp_path: Path, kind: str) -> None:
-    """What a layer is said to hold is neither more than it holds nor far less."""
+def test_least_entries_are_all(tmp_path: Path, kind: str) -> None:
+    """What a layer is said to hold is what it holds."""
     model = EXAMPLES[kind][0]("float64")
     save_model(tmp_path / "model.npz", model)
     stored = read_npz(tmp_path / "model.npz")
     said = least_entries(json.loads(str(stored.pop("header")))["architecture"])
-    held = sum(array.size for name, array in stored.items() if name.startswith("param:"))
-    assert said <= sum(array.size for array in stored.values())
-    assert held <= 4 * said
+    assert said == sum(array.size for array in stored.values())
 
 
 @pytest.mark.parametrize("block_size", range(1, 13))
@@ -296,7 +294,7 @@ def test_tampered_arrays(tmp_path: Path, kind: str, name: str, array: Any) -> No
     stored = read_npz(path)
     assert name in stored
     write_npz(path, stored | {name: array})
-    with pytest.raises(ModelFileError, match=rf"model\.npz: .*{name}"):
+    with pytest.raises(ModelFileError, match=rf"model\.npz: .*({name}|it asks for)"):
         load_model(path)
     del stored[name]
     write_npz(path, stored)
