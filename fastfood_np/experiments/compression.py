@@ -24,18 +24,18 @@ from fastfood_np.models import decay_multipliers, rate_multipliers
 from fastfood_np.training import Cosine, Trainer, TrainingDivergedError, count_errors, predict
 from fastfood_np.training.augment import random_affine
 from fastfood_np.training.straight_through import StraightThroughSGD
+from fastfood_np.training.trainer import TrainingState
 from fastfood_np.validation import (
     ModelFileError,
     check_bool,
     check_int,
-    check_rate,
     check_real,
 )
 
 PROBED = 1000  # images that sensitivities are measured on
 FINEST, COARSEST = 1e-4, 10.0  # of the coarseness, whose unit is that of the outputs
 CURVE_POINTS = 10
-CURVE_SPAN = 4.0  # the sizes drawn: from so many times the target down to a part of it
+CURVE_SPAN = 4.0  # the sizes drawn: from so many times the target down to it
 FILL = 0.99  # of the target: fine-tuning changes the size by some tenths of a percent
 REFITS = 4
 SHRINK = 0.85  # of a size to the next one that is tried for an error
@@ -72,11 +72,7 @@ class CompressSettings:
             check_int(self.target_bytes, "target_bytes", minimum=1)
         if self.max_error is not None:
             check_real(self.max_error, "max_error", minimum=0.0, below=100.0)
-        for name, length, centroids in self.pq:
-            if not isinstance(name, str):
-                raise TypeError(f"pq must name layers, got {name!r}")
-            check_int(length, "pq", minimum=1)
-            check_int(centroids, "pq", minimum=2, maximum=256)
+        self._check_pq()
         if self.steps is not None:
             check_int(self.steps, "steps", minimum=0)
         check_real(self.lr, "lr", above=0.0)
@@ -84,8 +80,20 @@ class CompressSettings:
         check_bool(self.augment, "augment")
         check_real(self.weight_decay, "weight_decay", minimum=0.0)
         if self.val_fraction is not None:
-            check_rate(self.val_fraction, "val_fraction")
+            check_real(self.val_fraction, "val_fraction", above=0.0, below=1.0)
         check_int(self.seed, "seed", minimum=0)
+
+    def _check_pq(self) -> None:
+        kind = isinstance(self.pq, tuple) and all(isinstance(each, tuple) for each in self.pq)
+        if not kind or any(len(each) != 3 for each in self.pq):
+            raise TypeError(f"pq must hold tuples (layer, length, centroids), got {self.pq!r}")
+        for name, length, centroids in self.pq:
+            if not isinstance(name, str):
+                raise TypeError(f"pq must name layers, got {name!r}")
+            check_int(length, "pq", minimum=1)
+            check_int(centroids, "pq", minimum=2, maximum=256)
+        if len({name for name, _, _ in self.pq}) < len(self.pq):
+            raise ValueError(f"pq must name a layer once, got {self.pq!r}")
 
     def fine_tuning_steps(self, rows: int) -> int:
         """Return how many steps a candidate is fine-tuned: four epochs unless given."""
@@ -149,6 +157,8 @@ class Compressor:
         probed = split.train_images[:PROBED]
         self.tried: list[Candidate] = []
         self.curvatures = sensitivities(self.model, probed, threads)
+        if not all(map(math.isfinite, self.curvatures.values())):
+            raise ModelFileError("the model's outputs must be finite, but are not on these images")
 
     def search(self) -> Candidate:
         """Return the best model within the target.
@@ -164,17 +174,17 @@ class Compressor:
         return self._search_error(self.settings.max_error)
 
     def _search_size(self, target: int) -> Candidate:
-        coarseness = self.coarseness_for(FILL * target)
-        if coarseness is None:
-            smallest = len(self._encoded(self.model, COARSEST)[0])
-            raise TargetMissedError(
-                f"the smallest file takes {smallest:,} bytes, the target is {target:,}"
-            )
         for size in np.geomspace(CURVE_SPAN * target, target, CURVE_POINTS):
             self.untuned(self.coarseness_for(size))
-        self.tuned(coarseness, target)
+        self.tuned(self.coarseness_for(FILL * target) or self.coarseness_for(target), target)
         # Of equal errors the fine-tuned one: it comes last.
         fits = [candidate for candidate in self.tried if len(candidate.data) <= target]
+        if not fits:
+            smallest = self.untuned(COARSEST)
+            assert smallest is not None
+            raise TargetMissedError(
+                f"the smallest file takes {len(smallest.data):,} bytes, the target is {target:,}"
+            )
         return min(reversed(fits), key=lambda candidate: candidate.error)
 
     def _search_error(self, most: float) -> Candidate:
@@ -211,9 +221,12 @@ class Compressor:
         return math.exp(high)
 
     def untuned(self, coarseness: float | None) -> Candidate | None:
-        """Return the model rounded so coarsely; None for None."""
+        """Return the model rounded so coarsely, measured once; None for None."""
         if coarseness is None:
             return None
+        for candidate in self.tried:
+            if not candidate.tuned and candidate.coarseness == coarseness:
+                return candidate
         model = copy.deepcopy(self.model)
         quantizers = uniform_quantizers(model, self.curvatures, coarseness)
         for name, quantizer in quantizers.items():
@@ -270,7 +283,15 @@ class Compressor:
             threads=self.threads,
             augment=random_affine if self.settings.augment else None,
         )
-        trainer.fit(self.split.train_images, self.split.train_labels, steps)
+
+        def lost(state: TrainingState | None = None) -> bool:
+            return not all(np.isfinite(w).all() for w in optimizer.params.values())
+
+        # Levels are cut off at the outermost, so the loss stays finite whatever is behind them.
+        with np.errstate(over="ignore", invalid="ignore"):
+            trainer.fit(self.split.train_images, self.split.train_labels, steps, on_step=lost)
+        if lost():
+            raise TrainingDivergedError("weights are not finite; a lower learning rate may help")
 
     def _candidate(
         self, model: Sequential, quantizers: dict[str, Uniform], coarseness: float, tuned: bool

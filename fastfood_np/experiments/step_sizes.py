@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fastfood_np.compression import Uniform
+from fastfood_np.compression.scalar_quantizer import LARGEST
 from fastfood_np.layers import Layer
 from fastfood_np.training import predict
 from fastfood_np.validation import Array
@@ -55,8 +56,11 @@ def uniform_quantizers(
     quantizers = {}
     for name in model.trainable:
         w, h = model.params[name], curvatures[name]
-        finest = float(w.max() - w.min()) / WIDEST
-        # What the outputs do not depend on is rounded to about one bit.
-        step = coarseness / h**0.5 if h else 2 * float(np.abs(w).max())
+        low, high = float(w.min()), float(w.max())
+        largest = max(-low, high)
+        finest = max((high - low) / WIDEST, largest / LARGEST)
+        # From 4 * largest on all are 0. What the outputs do not depend on is rounded to about one
+        # bit; numbers that are all the same, of which nothing was measured, stay as they are.
+        step = min(coarseness / h**0.5, 4 * largest) if h else largest
         quantizers[name] = Uniform(BITS, max(step, finest) or 1.0).fit(w)
     return quantizers
