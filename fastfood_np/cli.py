@@ -277,15 +277,17 @@ def _compress(given: dict[str, Any], console: Console) -> int:
     from fastfood_np.model_files import load_model
 
     path: Path = given.pop("model")
-    threads, out = given.pop("threads", None), given.pop("out", path.with_suffix(".ffnp"))
+    threads, out = given.pop("threads", None), given.pop("out", None)
     source: dict[str, Any] = {
         name: given.pop(name) for name in ("data", "dataset", "download") if name in given
     }
     given["pq"] = tuple(given.pop("pq", ()))
     settings = _options(CompressSettings, given)
     model, metadata = load_model(path)
-    if "data" not in source and metadata.get("dataset") in options.DATASETS:
-        source.setdefault("dataset", metadata["dataset"])
+    trained_on = metadata.get("dataset")
+    if trained_on in options.DATASETS and not ("data" in source and trained_on == "sample"):
+        source.setdefault("dataset", trained_on)
+    out = out or path.with_suffix(".ffnp")
     _check_writable(out.parent, "--out")
     if out.is_dir():
         fail(f"argument --out: {out} must be a file, but is a folder")
@@ -322,7 +324,8 @@ def _print_compressed(results: dict[str, Any], console: Console) -> None:
     console.print(
         f"{results['bytes']:,} bytes, {results['ratio']:.1f} times smaller than "
         f"{results['original_bytes']:,}; test error {results['test_error']:.2f} % (95 % interval "
-        f"{low:.2f} to {high:.2f} %), before {results['original_test_error']:.2f} %"
+        f"{low:.2f} to {high:.2f} %), before {results['original_test_error']:.2f} %",
+        soft_wrap=True,
     )
 
 
@@ -338,7 +341,10 @@ def _study(given: dict[str, Any], console: Console) -> int:
         given["data"] = str(given["data"].resolve())
         given.setdefault("dataset", "mnist")
     settings = _options(StudySettings, given)
-    out = _output_folder(out, None, "study-", "results.json", "study")
+    out = out or _dated_folder("study-")
+    if (out / "results.json").exists():
+        fail(f"argument --out: {out} holds a study already")
+    _check_writable(out, "--out")
     dataset = _load({"dataset": settings.dataset, "data": settings.data, "download": download})
     try:
         report = compression_study_run.run(
@@ -347,6 +353,8 @@ def _study(given: dict[str, Any], console: Console) -> int:
     except BrokenExecutor:
         print("fastfood-np study: error: a training process ended unasked", file=sys.stderr)
         return 1
+    except ImportError as error:  # scikit-learn
+        fail(str(error))
     console.print(compression_study_run.table(report["summary"]))
     console.print(f"results.json and table.md are in {out}.", soft_wrap=True)
     return 0

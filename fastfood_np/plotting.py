@@ -309,10 +309,10 @@ def size_error(
         axes.plot(*chosen, "*", color="#b0413e", markersize=15, label=label, zorder=3)
     points = [point for found in series.values() for point in found]
     axes.set_xscale("log")
-    _plain_numbers(axes.xaxis, steps=tuple(range(1, 10)) if _narrow(points, 0) else (1, 2, 5))
+    _plain_numbers(axes.xaxis, tuple(range(1, 10)) if _narrow(points, 0) else (1, 2, 5), "{x:,.0f}")
     if all(error > 0 for _, error in points):
         axes.set_yscale("log")
-        _plain_numbers(axes.yaxis, steps=tuple(range(1, 10)) if _narrow(points, 1) else (1, 2, 5))
+        _plain_numbers(axes.yaxis, tuple(range(1, 10)) if _narrow(points, 1) else (1, 2, 5))
     tidy(axes, "size of the file, bytes", "validation error, %", textwrap.fill(title, 80))
     if series or chosen:
         axes.legend(frameon=False)
@@ -414,10 +414,10 @@ def _colours(names: Sequence[str]) -> dict[str, str]:
     return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
 
 
-def _plain_numbers(axis: Any, steps: tuple[int, ...] = (1, 2, 5)) -> None:
+def _plain_numbers(axis: Any, steps: tuple[int, ...] = (1, 2, 5), form: str = "{x:g}") -> None:
     """Write a logarithmic axis's numbers as 0.5, 1, 2, not as powers of ten."""
     axis.set_major_locator(LogLocator(subs=steps))
-    axis.set_major_formatter("{x:g}")
+    axis.set_major_formatter(form)
     axis.set_minor_formatter(NullFormatter())
     axis.set_tick_params(which="both", labelsize=8)
 

@@ -70,9 +70,11 @@ def run(
     split, seen = held_out(settings, metadata, dataset)
     if seen:
         report(
-            "The model has been trained on the validation images, too, so their error flatters; "
+            "The model may have been trained on the validation images, so their error flatters; "
             "train --val-fraction keeps some for this."
         )
+    elif settings.val_fraction is not None:  # fine-tuning sees the others
+        metadata = metadata | {"val_fraction": settings.val_fraction}
     compressor = Compressor(model, split, settings, metadata, threads, report)
     missed = None
     try:
@@ -112,11 +114,13 @@ def run(
 def held_out(
     settings: CompressSettings, metadata: dict[str, Any], dataset: Dataset
 ) -> tuple[Split, bool]:
-    """Return the training images and those to choose by, and whether the model has seen the latter.
+    """Return the training images and those to choose by, and whether the model may know the latter.
 
-    Where the model's file says which part it was trained without, it is that part.
+    Where the model's file says which part of this set it was trained without, it is that part.
     """
     stored, seed = metadata.get("val_fraction"), metadata.get("seed")
+    if metadata.get("dataset") != dataset.name:
+        stored = None
     if isinstance(stored, float) and 0 < stored < 1 and isinstance(seed, int) and seed >= 0:
         fraction = settings.val_fraction or stored
         return split_off(dataset, fraction, seed), fraction > stored
@@ -126,6 +130,9 @@ def held_out(
 def _check_takes(model: Layer, images: Array) -> None:
     if model.dtype is None or not model.trainable:
         raise ModelFileError("the model has no trained parameters to compress")
+    for name, w in model.params.items():
+        if not np.isfinite(w).all():
+            raise ModelFileError(f"{name} must be finite, but holds NaN or infinity")
     evaluate(model, images[:1], np.zeros(1, np.int64))
 
 

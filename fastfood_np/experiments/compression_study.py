@@ -9,16 +9,17 @@ paper's own table is not at hand; rates, penalty and its coefficient are our cho
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from statistics import mean
 from typing import Any, NamedTuple
 
 from fastfood_np.compression import ProductQuantizer, TwoValues
 from fastfood_np.datasets import Dataset
+from fastfood_np.datasets.cifar10 import NAME as CIFAR10
 from fastfood_np.experiments.comparison_statistics import student_interval
 from fastfood_np.experiments.networks import network_for
-from fastfood_np.experiments.settings import PENALTIES, TrainSettings
+from fastfood_np.experiments.settings import DATASETS, PENALTIES, TrainSettings
 from fastfood_np.layers import Sequential
 from fastfood_np.training import TrainingDivergedError, count_errors, predict
 from fastfood_np.training.trainer import TrainingState
@@ -44,6 +45,7 @@ class StudySettings:
     steps: int | None = None
 
     def __post_init__(self) -> None:
+        check_choice(self.dataset, "dataset", [name for name in DATASETS if name != CIFAR10])
         check_choice(self.penalty, "penalty", tuple(PENALTIES))
         check_int(self.seeds, "seeds", minimum=1, maximum=MOST_SEEDS)
         for job in self.jobs[: 2 * len(LAYERS)]:
@@ -78,6 +80,11 @@ class Job(NamedTuple):
     model: str
     penalised: bool
     seed: int
+
+
+def job_of(row: Mapping[str, Any]) -> Job:
+    """Return which run a row is of."""
+    return Job(row["model"], row["penalised"], row["seed"])
 
 
 def train(

@@ -10,13 +10,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from fastfood_np.compression import ProductQuantizer
 from fastfood_np.datasets import Dataset
-from fastfood_np.experiments.compression_study import LAYERS, StudySettings, summary, train
-from fastfood_np.experiments.networks import LENET, network_for
+from fastfood_np.experiments.compression_study import StudySettings, job_of, summary, train
+from fastfood_np.experiments.networks import network_for
 from fastfood_np.experiments.training_processes import results
 from fastfood_np.files import write_json, write_whole
 from fastfood_np.training.interrupt import deferred_interrupt
-from fastfood_np.validation import DatasetError
 
 COLUMNS = ("network", "sub-vector", "centroids", "layer", "net", "PQ", "penalty + PQ", "difference")
 TITLES = {"lenet": "LeNet, ip1", "fried": "deep-fried, ip2"}
@@ -35,9 +35,11 @@ def run(
         A training process ended unasked.
     DatasetError
         The images are not LeNet's size.
+    ImportError
+        scikit-learn, the extra "sklearn", is missing.
     """
-    if network_for(settings.dataset, dataset.train_images)[:1] != LENET[:1]:
-        raise DatasetError(f"the study is of LeNet, whose images {settings.dataset} has not")
+    network_for(settings.dataset, dataset.train_images)
+    ProductQuantizer(1, 2, rng=0).fit([[0.0]])  # fails now rather than after a training
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     report: dict[str, Any] = {}
@@ -45,7 +47,7 @@ def run(
     with deferred_interrupt() as interrupted:
         for row in results(train, settings, jobs, where, processes, interrupted):
             rows.append(row)
-            rows.sort(key=lambda row: (row["seed"], list(LAYERS).index(row["model"])))
+            rows.sort(key=lambda row: jobs.index(job_of(row)))
             report = {"settings": asdict(settings), "summary": summary(rows), "runs": rows}
             report["settings"]["data"] = None  # no paths
             write_json(out / "results.json", report)
