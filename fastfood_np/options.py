@@ -187,6 +187,9 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         "--penalty-weight", type=NOT_NEGATIVE, metavar="A", help="its coefficient (by kind)"
     )
     both.add_argument(
+        "--penalty-value", type=POSITIVE, metavar="C", help="pull to -C and C (mean of |w|)"
+    )
+    both.add_argument(
         "--penalty-on", type=_layers, metavar="NAMES", help="layers, as ip1,ip2 (all dense ones)"
     )
     both.add_argument("--seed", type=whole(0), metavar="N", help="fixes every bit (0)")
@@ -305,6 +308,9 @@ def add_study_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--penalty", choices=PENALTIES, help="two-values")
     parser.add_argument(
         "--penalty-weight", type=NOT_NEGATIVE, metavar="A", help="its coefficient (by kind)"
+    )
+    parser.add_argument(
+        "--penalty-value", type=POSITIVE, metavar="C", help="pull to -C and C (mean of |w|)"
     )
     parser.add_argument("--seeds", type=whole(1), metavar="N", help="pairs of each network (10)")
     parser.add_argument("--conv-relu", action="store_true", help="ReLU after LeNet's convolutions")

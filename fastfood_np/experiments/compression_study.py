@@ -28,6 +28,7 @@ from fastfood_np.validation import check_choice, check_int
 # Length of a sub-vector and centroids; (1, k) is k-means of single weights.
 RATES = ((1, 4), (2, 16), (1, 2), (2, 4), (4, 16), (8, 256), (2, 2), (4, 4), (8, 16), (8, 4))
 LAYERS = {"lenet": "ip1", "fried": "ip2"}  # the dense layer with most weights
+PENALTY = ("penalty", "penalty_weight", "penalty_value")
 MOST_SEEDS = 1000
 
 
@@ -39,6 +40,7 @@ class StudySettings:
     data: str | None = None
     penalty: str = "two-values"
     penalty_weight: float | None = None
+    penalty_value: float | None = None
     seeds: int = 10
     conv_relu: bool = False
     epochs: int | None = None
@@ -63,14 +65,11 @@ class StudySettings:
 
     def training(self, job: Job) -> TrainSettings:
         """Return how a network is trained."""
-        names = {field.name for field in fields(TrainSettings)} - {"penalty", "penalty_weight"}
+        names = {field.name for field in fields(TrainSettings)} - set(PENALTY)
         shared = {name: value for name, value in asdict(self).items() if name in names}
         if job.penalised:
-            shared |= {
-                "penalty": self.penalty,
-                "penalty_weight": self.penalty_weight,
-                "penalty_on": (LAYERS[job.model],),
-            }
+            shared |= {name: getattr(self, name) for name in PENALTY}
+            shared["penalty_on"] = (LAYERS[job.model],)
         return TrainSettings(**shared, model=job.model, seed=job.seed)
 
 

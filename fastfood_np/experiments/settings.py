@@ -36,7 +36,7 @@ DATASETS = ("sample", *FOLDERS)
 MODELS = ("lenet", "cifar10_quick", "fried")
 SCHEDULES = ("inv", "cosine", "step", "constant")
 # What pulls weights where, and by which coefficient unless one is given (our choices).
-PENALTIES: dict[str, tuple[Callable[[], Penalty], float]] = {
+PENALTIES: dict[str, tuple[Callable[..., Penalty], float]] = {
     "two-values": (TwoValues, 1e-3),
     "binary": (Binary, 1e-6),
     "group-lasso": (GroupLasso, 1e-4),
@@ -77,6 +77,7 @@ class TrainSettings:
     weight_decay: float = 5e-4
     penalty: str | None = None
     penalty_weight: float | None = None
+    penalty_value: float | None = None
     penalty_on: tuple[str, ...] | None = None
     seed: int = 0
     dtype: str = "float32"
@@ -117,13 +118,17 @@ class TrainSettings:
         self._check_penalty()
 
     def _check_penalty(self) -> None:
-        for name in ("penalty_weight", "penalty_on"):
+        for name in ("penalty_weight", "penalty_value", "penalty_on"):
             if self.penalty is None and getattr(self, name) is not None:
                 raise ValueError(f"{name} must not be given without a penalty")
         if self.penalty is not None:
             check_choice(self.penalty, "penalty", tuple(PENALTIES))
         if self.penalty_weight is not None:
             check_real(self.penalty_weight, "penalty_weight", minimum=0.0)
+        if self.penalty_value is not None:
+            check_real(self.penalty_value, "penalty_value", above=0.0)
+            if self.penalty == "group-lasso":
+                raise ValueError("penalty_value must not be given with group-lasso, which has none")
         if self.penalty_on is not None:
             if not isinstance(self.penalty_on, (tuple, list)) or not self.penalty_on:
                 raise ValueError(f"penalty_on must name layers, got {self.penalty_on!r}")
@@ -251,7 +256,8 @@ class TrainSettings:
         kind, usual = PENALTIES[self.penalty]
         weight = usual if self.penalty_weight is None else self.penalty_weight
         rise = LinearRise(weight, begin=0, end=max(1, steps // 2))
-        return {f"{name}.W": (kind(), rise) for name in self.penalised(net)}
+        value = () if self.penalty_value is None else (self.penalty_value,)
+        return {f"{name}.W": (kind(*value), rise) for name in self.penalised(net)}
 
     def trainer(self, model: str, net: Sequential, steps: int, threads: int | None) -> Trainer:
         """Return the trainer of `net` for a run of `steps` steps."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fastfood_np import options
-from fastfood_np.compression import GroupLasso
+from fastfood_np.compression import GroupLasso, TwoValues
 from fastfood_np.experiments import settings as module
 from fastfood_np.experiments.settings import (
     TrainSettings,
@@ -88,6 +88,7 @@ def test_wrong_files(tmp_path: Path, content: str, saying: str) -> None:
         ({"weight_decay": -1e-4}, ValueError),
         ({"penalty": "lasso"}, ValueError),
         ({"penalty_weight": 1e-3}, ValueError),
+        ({"penalty_value": 0.1}, ValueError),
         ({"penalty_on": ("ip1",)}, ValueError),
     ],
 )
@@ -101,6 +102,8 @@ def test_checks(wrong: dict[str, Any], kind: type[Exception]) -> None:
     ("wrong", "saying"),
     [
         ({"penalty_weight": -1.0}, "penalty_weight must be at least 0"),
+        ({"penalty": "binary", "penalty_value": 0.0}, "penalty_value must be greater than 0"),
+        ({"penalty": "group-lasso", "penalty_value": 1.0}, "must not be given with group-lasso"),
         ({"penalty_on": ()}, "penalty_on must name layers"),
         ({"penalty_on": ("conv1",)}, r"penalty_on must name dense layers of the net \(ip1, ip2\)"),
         ({"penalty_on": ("ip1",), "model": None}, r"of the net \(ip2\), got 'ip1'"),
@@ -124,6 +127,9 @@ def test_penalties() -> None:
         for penalty, coefficient in penalties.values():
             assert isinstance(penalty, GroupLasso)
             assert [coefficient(step) for step in (0, 25, 50, 99)] == [0.0, 0.25, 0.5, 0.5]
+    valued = TrainSettings(penalty="two-values", penalty_value=0.01, features=16)
+    ((penalty, coefficient),) = valued.penalties(valued.build("fried"), 10).values()
+    assert isinstance(penalty, TwoValues) and penalty.c == 0.01 and coefficient(9) == 1e-3
     named = TrainSettings(penalty="binary", penalty_on=("ip2",), features=16)
     assert list(named.penalties(named.build("lenet"), 10)) == ["ip2.W"]
 
