@@ -84,6 +84,7 @@ def save_compact(
     The file is decoded once before it is written.
     """
     data, parts = encode_model(model, quantizers or {}, metadata)
+    _check_readable(data, model)
     write_whole(Path(path), data)
     return parts
 
@@ -91,7 +92,13 @@ def save_compact(
 def encode_model(
     model: Layer, quantizers: Mapping[str, ScalarQuantizer], metadata: dict[str, Any] | None = None
 ) -> tuple[bytes, list[Part]]:
-    """Return what `save_compact` writes, and what it consists of."""
+    """Return what `save_compact` writes, and what it consists of; whether it can be read is open.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As of `save_compact`, for arguments that are wrong by themselves.
+    """
     if not isinstance(model, Layer):
         raise TypeError(f"model must be a Layer, got {type(model).__name__}")
     if metadata is not None and not isinstance(metadata, dict):
@@ -122,15 +129,6 @@ def encode_model(
         *(zlib.crc32(packed), zlib.crc32(body)),
     )
     data, sizes = start + packed + body, Part("header", "zlib", len(text), START.size + len(packed))
-    try:
-        back, _ = decode_model(data, room=sys.maxsize)
-    except ModelFileError as error:
-        raise ValueError(f"model or metadata cannot be stored: {error}") from error
-    for (name, found), own in zip(arrays_of(back).items(), arrays_of(model).values(), strict=True):
-        if (found.shape, found.dtype) != (own.shape, own.dtype):
-            raise ValueError(
-                f"{name} must be {found.dtype} {found.shape}, got {own.dtype} {own.shape}"
-            )
     return data, [sizes, *parts]
 
 
@@ -254,6 +252,19 @@ def _line(error: Exception) -> str:
     """Return what an error says as one line that is fit to be shown, whatever a file made it of."""
     text = "".join(c if c.isprintable() else "?" for c in str(error)[:200])
     return f"{type(error).__name__}: {text}"
+
+
+def _check_readable(data: bytes, model: Layer) -> None:
+    """Raise ValueError unless the data stand for a model with arrays like this one's."""
+    try:
+        back, _ = decode_model(data, room=sys.maxsize)
+    except ModelFileError as error:
+        raise ValueError(f"model or metadata cannot be stored: {error}") from error
+    for (name, found), own in zip(arrays_of(back).items(), arrays_of(model).values(), strict=True):
+        if (found.shape, found.dtype) != (own.shape, own.dtype):
+            raise ValueError(
+                f"{name} must be {found.dtype} {found.shape}, got {own.dtype} {own.shape}"
+            )
 
 
 def _check_quantizer(name: str, quantizer: Any, model: Layer) -> None:

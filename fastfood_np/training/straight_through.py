@@ -38,10 +38,12 @@ class StraightThroughSGD(SGD):
         quantizers: Mapping[str, ScalarQuantizer],
         **options: Any,
     ) -> None:
-        for name in quantizers:
+        for name, quantizer in quantizers.items():
             if name not in trainable:
                 known = ", ".join(trainable)
                 raise ValueError(f"quantizers must name trained params ({known}), got {name!r}")
+            if not quantizer.multiples.size:
+                raise ValueError(f"quantizers[{name!r}] must be fitted first: call fit(w)")
         self.quantizers = dict(quantizers)
         self._quantized = {name: params[name] for name in quantizers}
         copies = {name: params[name].copy() for name in quantizers}
