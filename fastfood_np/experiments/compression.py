@@ -205,16 +205,20 @@ class Compressor:
             )
         return min(fits, key=lambda candidate: len(candidate.data))
 
-    def coarseness_for(self, size: float) -> float | None:
-        """Return the least coarseness for which a file of rounded weights has at most this size."""
+    def coarseness_for(self, size: float, model: Sequential | None = None) -> float | None:
+        """Return the least coarseness for which a file of rounded weights has at most this size.
+
+        None where there is none. The weights are those given, or of `model`.
+        """
+        model = model or self.model
         low, high = math.log(FINEST), math.log(COARSEST)
-        if len(self._encoded(self.model, COARSEST)[0]) > size:
+        if len(self._encoded(model, COARSEST)[0]) > size:
             return None
-        if len(self._encoded(self.model, FINEST)[0]) <= size:
+        if len(self._encoded(model, FINEST)[0]) <= size:
             return FINEST
         for _ in range(14):
             middle = (low + high) / 2
-            if len(self._encoded(self.model, math.exp(middle))[0]) <= size:
+            if len(self._encoded(model, math.exp(middle))[0]) <= size:
                 high = middle
             else:
                 low = middle
@@ -257,7 +261,9 @@ class Compressor:
                 return candidate
             for name, w in optimizer.params.items():  # go on from what is behind the levels
                 model.params[name][...] = w
-            coarseness *= (1.002 * len(candidate.data) / target) ** 2
+            coarseness = self.coarseness_for(FILL * target, model)
+            if coarseness is None:
+                break
         return None
 
     def _optimizer(self, model: Sequential, quantizers: dict[str, Uniform]) -> StraightThroughSGD:
