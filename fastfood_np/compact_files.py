@@ -83,6 +83,9 @@ def save_compact(
     -----
     The file is decoded once before it is written.
     """
+    if not isinstance(model, Layer):
+        raise TypeError(f"model must be a Layer, got {type(model).__name__}")
+    model = model.to_host() if model.on_device else model
     data, parts = encode_model(model, quantizers or {}, metadata)
     _check_readable(data, model)
     write_whole(Path(path), data)
@@ -99,21 +102,19 @@ def encode_model(
     TypeError, ValueError
         As of `save_compact`, for arguments that are wrong by themselves.
     """
-    if not isinstance(model, Layer):
-        raise TypeError(f"model must be a Layer, got {type(model).__name__}")
     if metadata is not None and not isinstance(metadata, dict):
         raise TypeError(f"metadata must be a dict, got {type(metadata).__name__}")
-    model = model.to_host() if model.on_device else model
-    for name, quantizer in quantizers.items():
-        _check_quantizer(name, quantizer, model)
+    for name, given in quantizers.items():
+        _check_quantizer(name, given, model)
     by_seed = _by_seed(model)
     encodings, bodies, parts = [], [], []
     for name, array in arrays_of(model).items():
         kind, _, key = name.partition(":")
-        if name in by_seed and np.array_equal(by_seed[name], array):
+        quantizer = quantizers.get(key) if kind == "param" else None
+        if name in by_seed and np.array_equal(by_seed[name], _quantized(array, quantizer)):
             encoding, body = "seed", b""
-        elif kind == "param" and key in quantizers:
-            encoding, body = _encode_levels(array, quantizers[key])
+        elif quantizer is not None:
+            encoding, body = _encode_levels(array, quantizer)
         elif array.dtype.kind in "iu" and array.size and array.min() >= 0:
             encoding, body = _encode_integers(array)
         else:
@@ -327,6 +328,11 @@ def _by_seed(model: Layer) -> dict[str, Array]:
 # ------------------------------------------------------------------------------------- encodings
 
 LEVELS = {"lloyd-max": LloydMax, "uniform": Uniform}
+
+
+def _quantized(w: Array, quantizer: ScalarQuantizer | None) -> Array:
+    """Return what a file with the codes of w gives back."""
+    return w if quantizer is None else quantizer.decode(quantizer.encode(w), w.dtype)
 
 
 def _encode_levels(w: Array, quantizer: ScalarQuantizer) -> tuple[str, bytes]:
