@@ -241,13 +241,14 @@ class Compressor:
     def tuned(self, coarseness: float | None, target: int | None = None) -> Candidate | None:
         """Return the model rounded so coarsely and fine-tuned, in at most `target` bytes.
 
-        Where it grows past the target, its steps are widened and it is tuned some more. None where
-        training diverges or the target stays out of reach, and for None.
+        Where it grows past the target, its steps are widened, each time by as much more as it was
+        too large, and it is tuned some more. None where training diverges or the target stays out
+        of reach, and for None.
         """
         steps = self.settings.fine_tuning_steps(len(self.split.train_images))
         if coarseness is None or not steps:
             return None
-        model = copy.deepcopy(self.model)
+        model, aim = copy.deepcopy(self.model), FILL * (target or 1)
         for refit in range(1 + REFITS):
             quantizers = uniform_quantizers(model, self.curvatures, coarseness)
             optimizer = self._optimizer(model, quantizers)
@@ -261,7 +262,8 @@ class Compressor:
                 return candidate
             for name, w in optimizer.params.items():  # go on from what is behind the levels
                 model.params[name][...] = w
-            coarseness = self.coarseness_for(FILL * target, model)
+            aim *= FILL * target / len(candidate.data)
+            coarseness = self.coarseness_for(aim, model)
             if coarseness is None:
                 break
         return None
