@@ -187,7 +187,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         "--penalty-weight", type=NOT_NEGATIVE, metavar="A", help="its coefficient (by kind)"
     )
     both.add_argument(
-        "--penalty-value", type=POSITIVE, metavar="C", help="pull to -C and C (mean of |w|)"
+        "--penalty-value", type=NOT_NEGATIVE, metavar="C", help="pull to -C and C (mean of |w|)"
     )
     both.add_argument(
         "--penalty-on", type=_layers, metavar="NAMES", help="layers, as ip1,ip2 (all dense ones)"
@@ -310,7 +310,10 @@ def add_study_options(parser: argparse.ArgumentParser) -> None:
         "--penalty-weight", type=NOT_NEGATIVE, metavar="A", help="its coefficient (by kind)"
     )
     parser.add_argument(
-        "--penalty-value", type=POSITIVE, metavar="C", help="pull to -C and C (mean of |w|)"
+        "--penalty-value", type=NOT_NEGATIVE, metavar="C", help="pull to -C and C (mean of |w|)"
+    )
+    parser.add_argument(
+        "--model", choices=("lenet", "fried"), help="study only the reference or the deep-fried net"
     )
     parser.add_argument("--seeds", type=whole(1), metavar="N", help="pairs of each network (10)")
     parser.add_argument("--conv-relu", action="store_true", help="ReLU after LeNet's convolutions")

@@ -38,6 +38,7 @@ class StudySettings:
 
     dataset: str = "sample"
     data: str | None = None
+    model: str | None = None
     penalty: str = "two-values"
     penalty_weight: float | None = None
     penalty_value: float | None = None
@@ -48,6 +49,8 @@ class StudySettings:
 
     def __post_init__(self) -> None:
         check_choice(self.dataset, "dataset", [name for name in DATASETS if name != CIFAR10])
+        if self.model is not None:
+            check_choice(self.model, "model", tuple(LAYERS))
         check_choice(self.penalty, "penalty", tuple(PENALTIES))
         check_int(self.seeds, "seeds", minimum=1, maximum=MOST_SEEDS)
         for job in self.jobs[: 2 * len(LAYERS)]:
@@ -59,13 +62,13 @@ class StudySettings:
         return [
             Job(model, penalised, seed)
             for seed in range(self.seeds)
-            for model in LAYERS
+            for model in (LAYERS if self.model is None else (self.model,))
             for penalised in (False, True)
         ]
 
     def training(self, job: Job) -> TrainSettings:
         """Return how a network is trained."""
-        names = {field.name for field in fields(TrainSettings)} - set(PENALTY)
+        names = {field.name for field in fields(TrainSettings)} - {*PENALTY, "model"}
         shared = {name: value for name, value in asdict(self).items() if name in names}
         if job.penalised:
             shared |= {name: getattr(self, name) for name in PENALTY}

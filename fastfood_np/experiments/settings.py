@@ -126,7 +126,9 @@ class TrainSettings:
         if self.penalty_weight is not None:
             check_real(self.penalty_weight, "penalty_weight", minimum=0.0)
         if self.penalty_value is not None:
-            check_real(self.penalty_value, "penalty_value", above=0.0)
+            check_real(self.penalty_value, "penalty_value", minimum=0.0)
+            if self.penalty == "binary":
+                check_real(self.penalty_value, "penalty_value", above=0.0)
             if self.penalty == "group-lasso":
                 raise ValueError("penalty_value must not be given with group-lasso, which has none")
         if self.penalty_on is not None:
