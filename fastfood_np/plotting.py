@@ -309,19 +309,23 @@ def size_error(
         axes.plot(*chosen, "*", color="#b0413e", markersize=15, label=label, zorder=3)
     points = [point for found in series.values() for point in found]
     axes.set_xscale("log")
-    _plain_numbers(axes.xaxis, tuple(range(1, 10)) if _narrow(points, 0) else (1, 2, 5), "{x:,.0f}")
+    _plain_numbers(axes.xaxis, _steps(points, 0), "{x:,.0f}")
     if all(error > 0 for _, error in points):
         axes.set_yscale("log")
-        _plain_numbers(axes.yaxis, tuple(range(1, 10)) if _narrow(points, 1) else (1, 2, 5))
+        _plain_numbers(axes.yaxis, _steps(points, 1))
+    else:
+        top = max(1.0, *(error for _, error in points))
+        axes.set_ylim(-0.04 * top, 1.1 * top)
     tidy(axes, "size of the file, bytes", "validation error, %", textwrap.fill(title, 80))
     if series or chosen:
         axes.legend(frameon=False)
     return drawing
 
 
-def _narrow(points: Sequence[tuple[float, float]], which: int) -> bool:
+def _steps(points: Sequence[tuple[float, float]], which: int) -> tuple[float, ...]:
     values = [point[which] for point in points]
-    return max(values, default=1) < 5 * min(values, default=1)
+    narrow = max(values, default=1) < 5 * min(values, default=1)
+    return (1, 1.5, 2, 3, 4, 5, 6, 8) if narrow else (1, 2, 5)
 
 
 def length_label(d: int) -> str:
@@ -414,7 +418,7 @@ def _colours(names: Sequence[str]) -> dict[str, str]:
     return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
 
 
-def _plain_numbers(axis: Any, steps: tuple[int, ...] = (1, 2, 5), form: str = "{x:g}") -> None:
+def _plain_numbers(axis: Any, steps: tuple[float, ...] = (1, 2, 5), form: str = "{x:g}") -> None:
     """Write a logarithmic axis's numbers as 0.5, 1, 2, not as powers of ten."""
     axis.set_major_locator(LogLocator(subs=steps))
     axis.set_major_formatter(form)

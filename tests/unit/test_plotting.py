@@ -137,8 +137,69 @@ def test_roofline() -> None:
     assert drawn(picture).std() > 0.01
 
 
+def size_labels(picture: Figure) -> tuple[list[str], list[str]]:
+    """Return what is written at the ticks that are seen, below and to the left."""
+    picture.draw_without_rendering()
+    (axes,) = picture.axes
+    return tuple(  # type: ignore[return-value]
+        [
+            tick.label1.get_text()
+            for tick in axis.get_major_ticks()
+            if min(limits) <= tick.get_loc() <= max(limits)
+        ]
+        for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim()))
+    )
+
+
+def test_size_error() -> None:
+    rounded = [(10_000, 3.0), (20_000, 1.5), (40_000, 0.9)]
+    series = {"rounded": rounded, "fine-tuned": [(9_950, 1.05)]}
+    picture = plotting.size_error(series, (9_950, 1.05), "Sizes")
+    (axes,) = picture.axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert axes.get_title(loc="left") == "Sizes"
+    line, other, chosen = axes.lines
+    np.testing.assert_array_equal(line.get_xydata(), rounded)
+    assert line.get_color() != other.get_color() and chosen.get_marker() == "*"
+    assert chosen.get_xydata().tolist() == [[9_950, 1.05]]
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == ["rounded", "fine-tuned", "chosen: 9,950 bytes, 1.05 %"]
+    below, left = size_labels(picture)
+    assert below == ["10,000", "15,000", "20,000", "30,000", "40,000"]
+    assert left == ["1", "1.5", "2", "3"]
+    assert drawn(picture).std() > 0.01
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [(98, 66.7)],
+        [(5_100, 1.02), (5_900, 1.06)],
+        [(51_000, 90.0), (52_000, 90.0)],
+        [(380_000, 0.92), (1_500_000, 0.9)],
+        [(10_000, 90.0), (500_000, 0.1)],
+        [(500, 0.0), (900, 0.0)],
+        [(500, 12.5), (900, 0.0)],
+    ],
+)
+def test_sizes_and_errors_of_any_range(points: list[tuple[int, float]]) -> None:
+    """Some numbers stand at both axes, and every point is seen."""
+    picture = plotting.size_error({"rounded": points}, points[-1], "a title " * 20)
+    below, left = size_labels(picture)
+    for labels in (below, left):
+        assert 2 <= len(labels) <= 12 and len(set(labels)) == len(labels)
+    assert not any("e" in label for label in below) and not any("\N{MINUS SIGN}" in t for t in left)
+    (axes,) = picture.axes
+    for size, error in points:
+        assert axes.get_xlim()[0] < size < axes.get_xlim()[1]
+        assert axes.get_ylim()[0] < error < axes.get_ylim()[1]
+    assert axes.get_yscale() == ("log" if all(error for _, error in points) else "linear")
+    assert drawn(picture).std() > 0.01
+
+
 def test_pictures_of_nothing() -> None:
     for picture in (
+        plotting.size_error({}, None, ""),
         plotting.curves({}, "", "", "", "floor"),
         plotting.speedup_bars({}, "", "", ""),
         plotting.speedup_bars({"none": []}, "", "", ""),
