@@ -282,7 +282,7 @@ def test_predictions_do_not_depend_on_threads(path, make):
     for name, quantizer in quantizers.items():
         w = model.params[name]
         w[...] = quantizer.decode(quantizer.encode(w), w.dtype)
-    count = 40 if jit.disabled() else 700
+    count = 8 if jit.disabled() else 700
     images = np.random.default_rng(0).integers(0, 256, (count, 1, 28, 28), np.uint8)
     expected = predict(model, images, 1)
     for threads in (1, 2, 4):
