@@ -261,7 +261,9 @@ def _product_quantised(text: str) -> tuple[str, int, int]:
 
 def add_compress_options(parser: argparse.ArgumentParser) -> None:
     """Every field of `experiments.compression.CompressSettings`, and where to write."""
-    parser.add_argument("model", type=PATH, metavar="MODEL", help="a .npz that train wrote")
+    parser.add_argument(
+        "model", type=PATH, metavar="MODEL", help="a .npz that train wrote, or a .ffnp"
+    )
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument(
         "--target-bytes", type=whole(1), metavar="N", help="the best model in so many bytes"

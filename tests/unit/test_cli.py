@@ -286,10 +286,12 @@ def test_only_a_terminal_sets_the_width(
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ((), ("train", "evaluate", "compare", "bench", "verify", "info")),
+        ((), ("train", "evaluate", "compress", "study", "compare", "verify", "info")),
         (("train",), ("--resume", "--conv-relu", "--val-fraction", "--fixed", "cifar10_quick")),
         (("compare",), ("--layers", "--budgets", "--no-reference", "--processes", "cifar10_quick")),
         (("evaluate",), ("MODEL", "--data", "--out")),
+        (("compress",), ("MODEL", "--target-bytes", "--max-error", "--pq", "LAYER:LENGTH:CENT")),
+        (("study",), ("--penalty-weight", "--seeds", "--processes", "--out")),
         (("bench",), ("--smoke", "--turns", "--only", "--ffht", "--out")),
         (("verify",), ("usage: fastfood-np verify",)),
         (("info",), ("usage: fastfood-np info",)),
