@@ -37,6 +37,8 @@ def build(description: dict[str, Any]) -> Layer:
         raise ValueError(f"unknown layer {kind!r}")
     if layer_class.__init__ is Layer.__init__ and config:
         raise ValueError(f"{kind} takes no options, got {', '.join(config)}")
+    if "rng" in config:
+        raise ValueError("rng is no option of a layer that is stored")
     check_choice(config.get("dtype", "float32"), "dtype", ("float32", "float64"))
     layer: Layer = layer_class(**config)
     return layer

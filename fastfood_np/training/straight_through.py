@@ -48,15 +48,20 @@ class StraightThroughSGD(SGD):
         self._quantized = {name: params[name] for name in quantizers}
         copies = {name: params[name].copy() for name in quantizers}
         super().__init__({**params, **copies}, trainable, **options)
-        self._quantize()
+        self.quantize()
 
     def step(self, grads: Mapping[str, Array], rate: float) -> None:
         super().step(grads, rate)
         for name, quantizer in self.quantizers.items():
             quantizer.refine(self.params[name])
-        self._quantize()
+        self.quantize()
 
-    def _quantize(self) -> None:
+    def quantize(self) -> None:
+        """Give the model the levels nearest to the copies.
+
+        `step` does it. It is needed where the copies were changed otherwise: a checkpoint holds
+        them, but neither the model's levels nor what a quantiser that refines has come to.
+        """
         for name, quantizer in self.quantizers.items():
             w = self._quantized[name]
             w[...] = quantizer.decode(quantizer.encode(self.params[name]), w.dtype)

@@ -649,7 +649,7 @@ COMMANDS: list[tuple[str, Callable[[Place], Any], tuple[str, ...], str]] = [
             MODEL, architecture={"Dense": {"d_in": 10**12, "n_out": 10}}
         ),
         EVALUATE,
-        r"cannot be built \(it asks for 10000000000000 numbers, the file holds \d+\)",
+        r"cannot be built \(it asks for 10000000000010 numbers, the file holds \d+\)",
     ),
     (
         "tampered permutation",
@@ -689,8 +689,8 @@ COMMANDS: list[tuple[str, Callable[[Place], Any], tuple[str, ...], str]] = [
         "unknown benchmark",
         nothing,
         ("bench", "--only", "fwht,toeplitz"),
-        r"--only: must be some of fwht, fastfood, circulant, lenet, kernel_approximation, gpu, "
-        r"separated by commas, got 'fwht,toeplitz'",
+        r"--only: must be some of fwht, fastfood, circulant, quantized, lenet, kernel_approximation, "
+        r"gpu, separated by commas, got 'fwht,toeplitz'",
     ),
     ("no benchmark", nothing, ("bench", "--only", ""), r"argument --only: must be some of fwht"),
     ("no turns", nothing, ("bench", "--turns", "0"), r"--turns: must be at least 1, got 0"),

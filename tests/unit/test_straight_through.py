@@ -7,6 +7,7 @@ from fastfood_np.compression import LloydMax, Uniform
 from fastfood_np.layers import Dense, Fastfood, ReLU, Sequential
 from fastfood_np.models import deep_fried_lenet
 from fastfood_np.training import SGD, Trainer
+from fastfood_np.training.checkpoint import load_checkpoint, save_checkpoint
 from fastfood_np.training.straight_through import StraightThroughSGD
 
 OPTIONS = {
@@ -104,14 +105,18 @@ def test_a_gradient_that_is_not_finite_changes_nothing():
     np.testing.assert_array_equal(chosen["ip.W"].multiples, before[2])
 
 
-def trained(threads, steps=4):
+def trained(threads, steps=4, kind=LloydMax, path=None):
+    """Train some steps, from those of a checkpoint on if there is one."""
     model = deep_fried_lenet(16, channels=(2, 2), dropout=0.3, rng=0)
-    chosen = quantizers(model, LloydMax, ("conv1.W", "conv2.W", "ip2.W"))
+    chosen = quantizers(model, kind, ("conv1.W", "conv2.W", "ip2.W"))
     chosen |= quantizers(model, Uniform, ("fastfood.S", "ip2.b"))
     optimizer = StraightThroughSGD(model.params, model.trainable, chosen)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (24, 1, 28, 28), np.uint8)
     trainer = Trainer(model, optimizer, lambda step: 0.01, batch=8, threads=threads)
+    if path is not None:
+        load_checkpoint(path, trainer)
+        optimizer.quantize()
     trainer.fit(images, rng.integers(0, 10, 24), steps)
     return model, optimizer, chosen, trainer
 
@@ -120,6 +125,17 @@ def test_threads_change_no_bit():
     one, several = trained(1), trained(4)
     assert one[3].state.losses == several[3].state.losses
     for owner, other in zip(one[:2], several[:2], strict=True):  # the model, and the copies
+        for name, w in owner.params.items():
+            assert w.tobytes() == other.params[name].tobytes()
+
+
+def test_a_checkpoint_of_quantizers_that_stay(tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    save_checkpoint(path, trained(1, steps=2, kind=Uniform)[3])
+    model, optimizer, _, trainer = trained(1, kind=Uniform, path=path)
+    whole = trained(1, kind=Uniform)
+    assert trainer.state.losses == whole[3].state.losses
+    for owner, other in ((model, whole[0]), (optimizer, whole[1])):
         for name, w in owner.params.items():
             assert w.tobytes() == other.params[name].tobytes()
 
