@@ -689,8 +689,8 @@ COMMANDS: list[tuple[str, Callable[[Place], Any], tuple[str, ...], str]] = [
         "unknown benchmark",
         nothing,
         ("bench", "--only", "fwht,toeplitz"),
-        r"--only: must be some of fwht, fastfood, circulant, quantized, lenet, kernel_approximation, "
-        r"gpu, separated by commas, got 'fwht,toeplitz'",
+        r"--only: must be some of fwht, fastfood, circulant, quantized, lenet, "
+        r"kernel_approximation, gpu, separated by commas, got 'fwht,toeplitz'",
     ),
     ("no benchmark", nothing, ("bench", "--only", ""), r"argument --only: must be some of fwht"),
     ("no turns", nothing, ("bench", "--turns", "0"), r"--turns: must be at least 1, got 0"),
