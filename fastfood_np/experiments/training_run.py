@@ -203,13 +203,13 @@ class _Job:
 
     def save_model(self, out: Path) -> None:
         """Write the model as it is now."""
-        metadata = {
-            "title": self.model.title,
-            "seed": self.settings.seed,
-            "dataset": self.settings.dataset,
-            "val_fraction": self.settings.val_fraction,
-        }
+        metadata = self._metadata(self.model.title)
         save_model(out / f"{self.model.name}.npz", self.model.net, metadata)
+
+    def _metadata(self, title: str) -> dict[str, Any]:
+        """Return what a model's file says of it; by the rest, its held-out images are known."""
+        kept = ("seed", "dataset", "val_fraction")
+        return {"title": title} | {name: getattr(self.settings, name) for name in kept}
 
     def _measure(self, step: int, out: Path) -> None:
         images, labels = self.split.held_out_images, self.split.held_out_labels
@@ -221,7 +221,7 @@ class _Job:
             best is None or percent < best["validation_error"]
         ):
             self.model.best = {"step": step, "validation_error": percent}
-            metadata = {"title": f"{self.model.title}, best while training"}
+            metadata = self._metadata(f"{self.model.title}, best while training")
             save_model(self._best(out), self.model.net, metadata | self.model.best)
 
     def _save_checkpoint(self, out: Path) -> None:
