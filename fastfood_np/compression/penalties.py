@@ -12,6 +12,7 @@ alpha R'(W) to the gradient and takes alpha as a function of the step.
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -72,10 +73,10 @@ class TwoValues:
         """Return the root mean square of |w| - c, in units of c.
 
         0 where all weights are -c or +c, sqrt(pi/2 - 1) = 0.76 for normally distributed ones
-        (c their mean size); NaN for c = 0.
+        (c their mean size). For c = 0, which is no unit, it is infinite but for zeros.
         """
-        c = self._c(w)
-        return float(np.sqrt(self.value(w) / w.size)) / c if c else float("nan")
+        c, rms = self._c(w), float(np.sqrt(self.value(w) / w.size))
+        return rms / c if c else (math.inf if rms else 0.0)
 
     def progress(self, w: Array) -> str:
         """Return the distance."""

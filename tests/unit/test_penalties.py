@@ -82,6 +82,8 @@ def test_where_nothing_is_left_to_do() -> None:
     zero = np.zeros((2, 3), np.float32)
     for any_kind in (TwoValues(), Binary(), GroupLasso(), GroupLasso(1)):
         assert any_kind.value(zero) == 0 and not any_kind.gradient(zero).any()
+    assert TwoValues().progress(zero) == TwoValues(0.0).progress(zero) == "two values 0.00"
+    assert TwoValues(0.0).progress(zero + 1) == "two values inf"
     assert GroupLasso().progress(zero) == "0 of 2 groups"
 
 
