@@ -40,6 +40,7 @@ FILL = 0.99  # of the target: fine-tuning changes the size by some tenths of a p
 REFITS = 4
 SHRINK = 0.85  # of a size to the next one that is tried for an error
 TRIES = 12
+PATIENCE = 2  # errors above the target until no smaller size is tried: they do not only grow
 CLIP_NORM = 2.0
 WARMUP = 200
 ORDER_SEED = 1_000_000  # added to the seed: other orders and masks than in training
@@ -188,16 +189,20 @@ class Compressor:
         return min(reversed(fits), key=lambda candidate: candidate.error)
 
     def _search_error(self, most: float) -> Candidate:
-        """Go down by sizes until the error is too large, first by rounding alone."""
-        size = len(self._encoded(self.model, FINEST)[0])
+        """Go down by sizes until the error is too large twice, first by rounding alone."""
         self.untuned(FINEST)
+        size = len(self.tried[0].data)
+        fits: list[Candidate] = []
         for way in (self.untuned, self.tuned):
+            failures = 0
             for _ in range(TRIES):
                 candidate = way(self.coarseness_for(SHRINK * size))
-                if candidate is None or candidate.error > most:
+                failures += candidate is None or candidate.error > most
+                if candidate is None or failures == PATIENCE:
                     break
                 size = len(candidate.data)
-        fits = [candidate for candidate in self.tried if candidate.error <= most]
+            fits = [candidate for candidate in self.tried if candidate.error <= most]
+            size = min((len(candidate.data) for candidate in fits), default=size)
         if not fits:
             error = min(candidate.error for candidate in self.tried)
             raise TargetMissedError(
