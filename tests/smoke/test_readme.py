@@ -24,24 +24,32 @@ def test_the_snippet_runs_and_prints_what_it_says(capsys) -> None:
     assert transform == "[2. 2. 0. 0.]"
 
 
-def test_the_snippet_of_structured_layers_counts_what_it_says(capsys) -> None:
+def test_the_snippet_of_small_files_writes_what_it_says(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
     exec(compile(SNIPPETS[1], "README.md", "exec"), {})
-    assert f"  # {capsys.readouterr().out}" in SNIPPETS[1]
+    size = (tmp_path / "net.ffnp").stat().st_size
+    assert capsys.readouterr().out == f"{size:,} bytes, 38,812 weights\n"
+    assert f"  # {size:,} bytes, 38,812 weights\n" in SNIPPETS[1]
+
+
+def test_the_snippet_of_structured_layers_counts_what_it_says(capsys) -> None:
+    exec(compile(SNIPPETS[2], "README.md", "exec"), {})
+    assert f"  # {capsys.readouterr().out}" in SNIPPETS[2]
 
 
 def test_the_features_snippet_prints_about_what_it_says(capsys) -> None:
     pytest.importorskip("sklearn", reason="scikit-learn (extra 'sklearn') is not installed")
     with backends.using("reference" if numba.config.DISABLE_JIT else "cpu"):
-        exec(compile(SNIPPETS[2], "README.md", "exec"), {})
+        exec(compile(SNIPPETS[3], "README.md", "exec"), {})
     score, error = map(float, capsys.readouterr().out.split())
-    said_score, said_error = map(float, re.findall(r"  # (0\.\d+)", SNIPPETS[2]))
+    said_score, said_error = map(float, re.findall(r"  # (0\.\d+)", SNIPPETS[3]))
     assert abs(score - said_score) < 0.005 and abs(error - said_error) < 0.05
 
 
 def test_the_snippet_for_gpus_runs_in_the_simulator() -> None:
     pytest.importorskip("numba_cuda", reason='the extra "cuda-test" is not installed')
     environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}
-    command = [sys.executable, "-W", "error", "-c", SNIPPETS[3]]
+    command = [sys.executable, "-W", "error", "-c", SNIPPETS[4]]
     answer = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert answer.stdout.split() == ["FakeCUDAArray", "(3,", "8)"], answer.stderr
 
