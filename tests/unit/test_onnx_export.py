@@ -214,7 +214,11 @@ def test_windows_over_the_edge(kind: type[Any], size: int, stride: int) -> None:
         assert_close(run(checked(layer, shape), x), layer(x))
 
 
-@pytest.mark.parametrize("value", [Dropout(0.5), Sequential([]), Permutation([0])], ids=lambda layer: type(layer).__name__)
+@pytest.mark.parametrize(
+    "value",
+    [Dropout(0.5), Sequential([]), Permutation([0])],
+    ids=lambda layer: type(layer).__name__,
+)
 def test_models_that_do_nothing(value: Layer) -> None:
     x = np.arange(3, dtype=np.float32)[:, None]
     np.testing.assert_array_equal(run(checked(value, (1,)), x), x)
