@@ -118,6 +118,7 @@ def fused(
     f: str = "none",
     dropout: bool = False,
     stacked: bool = False,
+    whole: bool = True,
     **options: Any,
 ) -> Case:
     """The case of the forward pass of Fastfood, f being the nonlinearity."""
@@ -128,10 +129,10 @@ def fused(
     held = schedule.slots * schedule.registers
     extra = [types.boolean[::1] if dropout else array, array] if dropout or f == "cos" else []
     factors = [number] * (3 if extra else 2)
-    name = f"forward {number} {f}{' dropout' * dropout}{' stacked' * stacked} 2^{log_d}"
+    words = [f, "dropout" * dropout, "stacked" * stacked, "cut" * (not whole)]
     return Case(
-        name,
-        lambda: forward.make_kernel(plan, real, f, dropout, stacked),
+        f"forward {number} {' '.join(filter(None, words))} 2^{log_d}",
+        lambda: forward.make_kernel(plan, real, f, dropout, stacked, whole),
         (*[array] * 4, types.int32[::1], *extra, array, *[size] * 4, *factors),
         registers,
         33 * 1024 if real is np.float32 else 34 * 1024,
@@ -152,6 +153,8 @@ def gradients(
     registers: int,
     dropout: bool = False,
     need_dx: bool = True,
+    stacked: bool = False,
+    whole: bool = True,
     **options: Any,
 ) -> Case:
     """The case of the backward pass of Fastfood."""
@@ -159,9 +162,11 @@ def gradients(
     array = number[::1]
     plan = backward_plan(log_d, number.bitwidth // 8, GPU_SHARED_BYTES)
     keep, factors = [types.boolean[::1]] * dropout, [number] * (1 + dropout)
+    words = [str(number), "dropout" * dropout, "dx" * need_dx, "stacked" * stacked]
+    words.append("cut" * (not whole))
     return Case(
-        f"backward {number}{' dropout' * dropout}{' dx' * need_dx} 2^{log_d}",
-        lambda: backward.make_kernel(plan, real, dropout, need_dx),
+        f"backward {' '.join(filter(None, words))} 2^{log_d}",
+        lambda: backward.make_kernel(plan, real, dropout, need_dx, stacked, whole),
         (*[array] * 5, types.int32[::1], *keep, array, array, *[types.uint64] * 5, *factors),
         registers,
         33 * 1024 if real is np.float32 else 34 * 1024,
@@ -214,19 +219,36 @@ CASES = [
     # Here the compiler was told how many registers there are.
     fused(SINGLE, 4, 64),
     fused(SINGLE, 9, 112),
+    fused(SINGLE, 9, 112, whole=False),
     fused(SINGLE, 12, 64, everywhere=True),
+    fused(SINGLE, 12, 64, whole=False, everywhere=True),
     fused(SINGLE, 13, 64),
+    fused(SINGLE, 13, 64, whole=False),
     fused(SINGLE, 12, 64, "relu", dropout=True),
+    fused(SINGLE, 12, 64, "relu", dropout=True, whole=False),
     fused(SINGLE, 12, 128, stacked=True),
+    fused(SINGLE, 12, 128, stacked=True, whole=False),
     fused(SINGLE, 9, 128, "cos", stacked=True, doubles=True),
     fused(SINGLE, 12, 128, "cos_sin", stacked=True, doubles=True),
     fused(DOUBLE, 12, 64),
     fused(DOUBLE, 12, 128, "cos", stacked=True, spills=[MAIN]),
     gradients(SINGLE, 9, 128),
-    gradients(SINGLE, 12, 128, everywhere=True, spills=OTHERS[:2]),
-    gradients(SINGLE, 12, 128, need_dx=False),
-    gradients(SINGLE, 12, 128, dropout=True),
+    gradients(SINGLE, 9, 128, whole=False),
+    # Of cut rows a few numbers (8 to 24 bytes a thread) do not find a register.
+    *(
+        gradients(SINGLE, 12, 128, everywhere=True, **options)
+        for options in (
+            {},
+            {"need_dx": False},
+            {"stacked": True},
+            {"dropout": True},
+            {"whole": False, "spills": [(10, 0)]},
+            {"whole": False, "stacked": True, "spills": [(8, 0), MAIN]},
+            {"whole": False, "stacked": True, "dropout": True, "spills": [(8, 0), (10, 0)]},
+        )
+    ),
     gradients(DOUBLE, 12, 255),
+    gradients(DOUBLE, 12, 255, stacked=True, whole=False, spills=[MAIN]),
     sums(SINGLE, 40),
     sums(DOUBLE, 40),
 ]
@@ -251,8 +273,11 @@ MORE_CASES = [
     *(transform(SINGLE, log_d, 1) for log_d in (16, 19, 20, 21, 23)),
     *(transform(DOUBLE, log_d, 1) for log_d in (15, 17, 18, 19, 21, 23)),
     *(fused(SINGLE, log_d, 64 if log_d > 9 else 128) for log_d in (0, 2, 6, 8, 10, 11)),
+    *(fused(SINGLE, log_d, 64 if log_d > 9 else 128, whole=False) for log_d in (2, 6, 10, 11)),
     *(gradients(SINGLE, log_d, 128) for log_d in (4, 10, 11, 13)),
+    *(gradients(SINGLE, log_d, 128, whole=False) for log_d in (4, 10, 11, 13)),
     *(gradients(DOUBLE, log_d, 255) for log_d in (4, 9, 11)),
+    *(gradients(DOUBLE, log_d, 255, whole=False) for log_d in (4, 9, 11)),
 ]
 
 every_case = pytest.mark.parametrize(

@@ -17,8 +17,10 @@ from fastfood_np.backends.cuda.arrays import empty
 from fastfood_np.backends.cuda.fastfood import by_factors
 from fastfood_np.backends.cuda.fastfood.plan import Plan, backward_plan, fits
 from fastfood_np.backends.cuda.fastfood.rows import (
+    columns_left,
     flat,
     make_column,
+    make_inside,
     make_load,
     make_permute,
     make_row,
@@ -46,29 +48,30 @@ CHUNK_THREADS = 1 << 16  # in all chunks together: what a large GPU can hold
 THREADS_AT_ONCE = {np.float32: 512, np.float64: 256}
 
 
-def reads_x_twice(dtype: Any, dropout: bool) -> bool:
+def reads_x_twice(plan: Plan, dtype: Any, dropout: bool) -> bool:
     """Whether x must be read again for dB, as there are no registers left to keep it in."""
-    return dropout or dtype is np.float64
+    return dropout or dtype is np.float64 or plan.schedule.log_registers > 3
 
 
 @cache
-def make_turn(plan: Plan, dtype: Any) -> Any:
+def make_turn(plan: Plan, dtype: Any, whole: bool) -> Any:
     """Return a function for where forward ends and backward starts, in the last layout.
 
     It takes h_S to its gradient, ``S c dy``, zero where there is no y, and adds ``h_S c dy`` to dS.
     """
     count = plan.schedule.registers
     row_of, column_of = make_row(plan, plan.schedule.last), make_column(plan, plan.schedule.last)
-    zero, nothing = index_type(0), dtype(0)
+    inside, zero, nothing = make_inside(plan, whole), index_type(0), dtype(0)
 
     @device_function
     def turn(values, dS, dy, S, start, group, thread, m, n_out, scale):
         row, out = row_of(group, 0, thread, 0), start + column_of(thread, 0)
-        source = row * n_out + out
+        source, columns = row * n_out + out, columns_left(out, n_out)
         for i in range(count):
             further, across = row_of(zero, 0, zero, i), column_of(zero, i)
-            inside = row + further < m and out + across < n_out
-            gradient = scale * dy[source + (further * n_out + across)] if inside else nothing
+            gradient = nothing
+            if inside(row + further, m, across, columns):
+                gradient = scale * dy[source + (further * n_out + across)]
             dS[i] += gradient * values[i]
             values[i] = S[out + across] * gradient
 
@@ -103,12 +106,18 @@ def make_unpermute(plan: Plan, dtype: Any, dropout: bool) -> Any:
 
 
 @cache
-def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
-    """Return the kernel that fills dx and the partial sums of each thread block."""
+def make_kernel(
+    plan: Plan, dtype: Any, dropout: bool, need_dx: bool, stacked: bool, whole: bool
+) -> Any:
+    """Return the kernel that fills dx and the partial sums of each thread block.
+
+    With `stacked` there are several blocks of features; with `whole`, d_in is d_pad and no block
+    is cut.
+    """
     schedule = plan.schedule
     count, length = schedule.registers, index_type(1 << plan.log_d)
     shared_size = schedule.shared_size(np.dtype(dtype).itemsize)
-    load, turn = make_load(plan, dtype), make_turn(plan, dtype)
+    load, turn = make_load(plan, dtype, whole), make_turn(plan, dtype, whole)
     transform = make_transform(schedule, dtype)
     back = make_transform(schedule.reversed(), dtype)
     permute, unpermute = make_permute(plan, dtype, dropout), make_unpermute(plan, dtype, dropout)
@@ -117,7 +126,7 @@ def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
     scale_first = make_scale(plan, schedule.first)
     row_of, column_of = make_row(plan, schedule.first), make_column(plan, schedule.first)
     zero, log_d, sums = index_type(0), index_type(plan.log_d), index_type(SUMS)
-    reload = reads_x_twice(dtype, dropout)
+    inside, reload = make_inside(plan, whole), reads_x_twice(plan, dtype, dropout)
 
     @device_function
     def add_products(total, a, b):
@@ -127,18 +136,20 @@ def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
     @device_function
     def store_dx(values, dx, block, group, thread, m, d_in):
         row, column = row_of(group, 0, thread, 0), column_of(thread, 0)
-        target = row * d_in + column
+        target, columns = row * d_in + column, columns_left(column, d_in)
         for i in range(count):
             further, across = row_of(zero, 0, zero, i), column_of(zero, i)
-            if row + further < m and column + across < d_in:
+            if inside(row + further, m, across, columns):
                 at = target + (further * d_in + across)
                 # Of stacked blocks, this thread itself has written what those before gave.
-                dx[at] = values[i] if block == 0 else dx[at] + values[i]
+                dx[at] = dx[at] + values[i] if stacked and block > 0 else values[i]
 
     @device_function
     def backward(
         x, dy, S, G, B, perm, keep, dx, partial, m, d_in, n_out, blocks, groups, scale, keep_scale
     ):
+        d_in = length if whole else d_in
+        n_out = length if whole and not stacked else n_out
         inputs = cuda.local.array(count, dtype)
         values = cuda.local.array(count, dtype)
         h_G = cuda.local.array(count, dtype)
@@ -148,11 +159,12 @@ def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
         shared = cuda.shared.array(shared_size, dtype)
         thread, chunk = index_type(cuda.threadIdx.x), index_type(cuda.blockIdx.x)
         chunks, width = index_type(cuda.gridDim.x), blocks << log_d
-        for block in range(blocks):
+        for block in range(blocks if stacked else 1):
             start = index_type(block) << log_d
             for i in range(count):
                 dS[i] = dG[i] = dB[i] = dtype(0)
-            for number in range(chunk, groups, chunks):
+            number = np.uint32(chunk)
+            while number < groups:
                 group = index_type(number)
                 load(inputs, x, group, thread, m, d_in)
                 scale_first(inputs, B, start, values, thread)
@@ -172,11 +184,13 @@ def make_kernel(plan: Plan, dtype: Any, dropout: bool, need_dx: bool) -> Any:
                 unpermute(values, shared, perm, start, kept, keep_scale, thread)
                 back(values, shared, thread)
                 if reload:
+                    cuda.threadfence_block()  # or the compiler keeps x, seeing no change of it
                     load(inputs, x, group, thread, m, d_in)
                 add_products(dB, values, inputs)
                 if need_dx:
                     scale_first(values, B, start, values, thread)
                     store_dx(values, dx, block, group, thread, m, d_in)
+                number = np.uint32(number + chunks)
             target = (chunk * blocks + index_type(block)) * sums * length
             store_last(dS, shared, partial, target, thread)
             store_first(dG, shared, partial, target + length, thread)
@@ -214,11 +228,15 @@ def launches(
     plan = backward_plan(d_pad.bit_length() - 1, dtype.itemsize)
     inputs, partial = m * d_in * dtype.itemsize, fastfood_scratch(m, (blocks, d_pad), dtype)
     again = (blocks - 1) * inputs * need_dx  # dx of stacked blocks is added up in memory
+    whole = d_in == d_pad and n_out == blocks * d_pad
+    # The kernel for stacked blocks does for one, too. It computes less beforehand, for which there
+    # are no registers left with a mask and cut rows.
+    stacked = blocks > 1 or (dropout and not whole)
     gradients = Launch(
-        make_kernel(plan, dtype.type, dropout, need_dx),
+        make_kernel(plan, dtype.type, dropout, need_dx, stacked, whole),
         grid=chunks(plan, m),
         threads=plan.schedule.threads,
-        read_bytes=(1 + reads_x_twice(dtype.type, dropout)) * blocks * inputs + again
+        read_bytes=(1 + reads_x_twice(plan, dtype.type, dropout)) * blocks * inputs + again
         + m * n_out * dtype.itemsize + dropout * m * blocks * d_pad,
         written_bytes=need_dx * inputs + again + partial * dtype.itemsize,
     )  # fmt: skip

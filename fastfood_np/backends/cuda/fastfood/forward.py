@@ -10,8 +10,10 @@ import numpy as np
 from fastfood_np.backends.cuda.fastfood import by_factors
 from fastfood_np.backends.cuda.fastfood.plan import Plan, fits, forward_plan
 from fastfood_np.backends.cuda.fastfood.rows import (
+    columns_left,
     flat,
     make_column,
+    make_inside,
     make_load,
     make_permute,
     make_row,
@@ -29,34 +31,46 @@ ANGLES = ("cos", "cos_sin")
 
 
 @cache
-def make_kernel(plan: Plan, dtype: Any, nonlinearity: str, dropout: bool, stacked: bool) -> Any:
-    """Return the kernel; with `stacked` there are several blocks of features."""
+def make_kernel(
+    plan: Plan, dtype: Any, nonlinearity: str, dropout: bool, stacked: bool, whole: bool
+) -> Any:
+    """Return the kernel; with `stacked` there are several blocks of features.
+
+    With `whole`, d_in is d_pad and no block is cut.
+    """
     schedule = plan.schedule
     slots, count = schedule.slots, schedule.registers
     shared_size = schedule.shared_size(np.dtype(dtype).itemsize)
-    held, log_d = slots * count, index_type(plan.log_d)
-    load, transform = make_load(plan, dtype), make_transform(schedule, dtype)
+    held, log_d, length = slots * count, index_type(plan.log_d), index_type(1 << plan.log_d)
+    load, transform = make_load(plan, dtype, whole), make_transform(schedule, dtype)
+    scale_last, several_rows = make_scale(plan, schedule.last), plan.rows_in_tile > 1
     scale_first, permute = make_scale(plan, schedule.first), make_permute(plan, dtype, dropout)
-    finish = make_finish(nonlinearity, dtype)
+    finish, inside = make_finish(nonlinearity, dtype), make_inside(plan, whole)
     row_of, column_of = make_row(plan, schedule.last), make_column(plan, schedule.last)
     zero, width = index_type(0), index_type(2 if nonlinearity == "cos_sin" else 1)
 
-    def output(i, values, S, start, phase, y, group, thread, m, n_out, scale, amplitude):
-        out = start + column_of(thread, 0) + column_of(zero, i)
-        if out < n_out:
-            factor = S[out]
-            for slot in range(slots):
-                row = row_of(group, slot, thread, i)
-                if row < m:
-                    v = scale * (factor * values[slot * count + i])
-                    finish(v, y, row * (width * n_out), out, n_out, phase, amplitude)
+    def store(i, values, y, row, out, columns, phase, m, n_out, scale, amplitude, slot):
+        further, across = row_of(zero, 0, zero, i), column_of(zero, i)
+        if inside(row + further, m, across, columns):
+            v = scale * values[slot * count + i]
+            finish(v, y, (row + further) * (width * n_out), out + across, n_out, phase, amplitude)
 
-    outputs = unrolled(device_function(output), count)
+    store_row = unrolled(device_function(store), count)
+
+    def store_slot(slot, values, y, group, thread, out, phase, m, n_out, scale, amplitude):
+        row = row_of(group, slot, thread, 0)
+        if several_rows or row < m:  # one branch for all of a long row
+            columns = columns_left(out, n_out)
+            store_row(values, y, row, out, columns, phase, m, n_out, scale, amplitude, slot)
+
+    store_rows = unrolled(device_function(store_slot), slots)
 
     @device_function
     def forward(
         x, S, G, B, perm, keep, phase, y, m, d_in, n_out, blocks, scale, keep_scale, amplitude
     ):
+        d_in = length if whole else d_in
+        n_out = length if whole and not stacked else n_out
         inputs = cuda.local.array(held, dtype)
         values = cuda.local.array(held, dtype)
         shared = cuda.shared.array(shared_size, dtype)
@@ -71,7 +85,9 @@ def make_kernel(plan: Plan, dtype: Any, nonlinearity: str, dropout: bool, stacke
             )
             scale_first(values, G, start, values, thread)
             transform(values, shared, thread)
-            outputs(values, S, start, phase, y, group, thread, m, n_out, scale, amplitude)
+            scale_last(values, S, start, values, thread)
+            out = start + column_of(thread, 0)
+            store_rows(values, y, group, thread, out, phase, m, n_out, scale, amplitude)
 
     wide = stacked or plan.rows_in_tile > 1 or nonlinearity in ANGLES
     at_once = THREADS_AT_ONCE // 2 if wide else THREADS_AT_ONCE
@@ -110,8 +126,10 @@ def launch(
     """Return the launch for x of this shape (m, d_in) and y of shape (m, width)."""
     dtype, (m, d_in) = np.dtype(dtype), shape
     plan = forward_plan(d_pad.bit_length() - 1, dtype.itemsize)
+    n_out = width // (2 if nonlinearity == "cos_sin" else 1)
+    whole = d_in == d_pad and n_out == blocks * d_pad
     return Launch(
-        make_kernel(plan, dtype.type, nonlinearity, dropout, blocks > 1),
+        make_kernel(plan, dtype.type, nonlinearity, dropout, blocks > 1, whole),
         grid=plan.groups(m),
         threads=plan.schedule.threads,
         read_bytes=m * d_in * dtype.itemsize + dropout * m * blocks * d_pad,

@@ -20,11 +20,11 @@ def make_column(plan: Plan, shift: int) -> Any:
     As with the index itself, the thread's part and the register's part add up.
     """
     index, low = make_index(plan.schedule, shift), index_type((1 << plan.log_d) - 1)
-    whole = plan.rows_in_tile == 1
+    one_row = plan.rows_in_tile == 1
 
     @device_function
     def column(thread, register):
-        return index(thread, register) if whole else index(thread, register) & low
+        return index(thread, register) if one_row else index(thread, register) & low
 
     return column
 
@@ -44,27 +44,56 @@ def make_row(plan: Plan, shift: int) -> Any:
     return row
 
 
+@device_function
+def columns_left(column, stop):
+    """Return how many columns there are from one on before `stop`, or the greatest 32-bit number.
+
+    A loop over columns compares with this one number of 32 bits. Sums of columns, compared with
+    `stop`, would all be kept in registers that are not there.
+    """
+    left = stop - column if column < stop else index_type(0)
+    return np.uint32(0xFFFFFFFF) if left >> index_type(32) else np.uint32(left)
+
+
 @cache
-def make_load(plan: Plan, dtype: Any) -> Any:
+def make_inside(plan: Plan, whole: bool) -> Any:
+    """Return a function: whether there is a number in this row and column.
+
+    Where a thread block holds one row, it has been given one of the batch; where rows are `whole`,
+    they have all columns.
+    """
+    one_row = plan.rows == 1
+
+    @device_function
+    def inside(row, m, across, columns):
+        return (one_row or row < m) and (whole or across < columns)
+
+    return inside
+
+
+@cache
+def make_load(plan: Plan, dtype: Any, whole: bool) -> Any:
     """Return a function that reads rows into the first layout, with zeros where there is nothing.
 
-    Called as ``load(values, x, group, thread, m, d_in)``.
+    With `whole`, d_in is d_pad. Called as ``load(values, x, group, thread, m, d_in)``.
     """
     slots, count = plan.schedule.slots, plan.schedule.registers
     row_of, column_of = make_row(plan, plan.schedule.first), make_column(plan, plan.schedule.first)
-    zero = index_type(0)
+    inside, zero = make_inside(plan, whole), index_type(0)
 
     @device_function
     def load(values, x, group, thread, m, d_in):
         column = column_of(thread, 0)
+        columns = columns_left(column, d_in)
         for slot in range(slots):
             row = row_of(group, slot, thread, 0)
             source = row * d_in + column
             for i in range(count):
                 further, across = row_of(zero, 0, zero, i), column_of(zero, i)
-                inside = row + further < m and column + across < d_in
                 values[slot * count + i] = (
-                    x[source + (further * d_in + across)] if inside else dtype(0)
+                    x[source + (further * d_in + across)]
+                    if inside(row + further, m, across, columns)
+                    else dtype(0)
                 )
 
     return load
@@ -98,7 +127,7 @@ def make_permute(plan: Plan, dtype: Any, dropout: bool) -> Any:
     size = index_type(padded(schedule.size, np.dtype(dtype).itemsize))
     write, place_of = make_write(schedule, schedule.last, dtype), make_padded(dtype)
     first, column_of = make_index(schedule, schedule.first), make_column(plan, schedule.first)
-    row_of, zero = make_row(plan, schedule.first), index_type(0)
+    row_of, zero, one_row = make_row(plan, schedule.first), index_type(0), plan.rows == 1
     nothing, zero_scale = np.uint32(0), dtype(0)  # a factor, so that NaN stays NaN
 
     @device_function
@@ -110,14 +139,16 @@ def make_permute(plan: Plan, dtype: Any, dropout: bool) -> Any:
         rows_before = first(thread, 0) - column
         kept = nothing
         for i in range(count):
-            across = column_of(zero, i)
+            across, further = column_of(zero, i), row_of(zero, 0, zero, i)
             before = rows_before + (first(zero, i) - across)
             source = place_of(before + index_type(perm[start + column + across]))
             for slot in range(slots):
                 h = shared[index_type(slot) * size + source]
                 if dropout:
-                    row = row_of(group, slot, thread, i)
-                    if row < m and keep[row * width + start + column + across]:
+                    row = row_of(group, slot, thread, 0)
+                    mask = row * width + start + column
+                    there = one_row or row + further < m
+                    if there and keep[mask + (further * width + across)]:
                         kept |= np.uint32(1 << (slot * count + i))
                         h *= keep_scale
                     else:
