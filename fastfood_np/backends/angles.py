@@ -23,6 +23,23 @@ import numpy as np
 LIMIT = 1e5
 
 
+def two_over_pi(bits: int) -> int:
+    """Return the first bits of 2 / pi behind the point, as one whole number (pi after Machin)."""
+    guarded = bits + 64
+
+    def arctangent_of_inverse(n: int) -> int:
+        total = term = (1 << guarded) // n
+        divisor = 1
+        while term:
+            term //= -n * n
+            divisor += 2
+            total += term // divisor
+        return total
+
+    pi = 4 * (4 * arctangent_of_inverse(5) - arctangent_of_inverse(239))
+    return (2 << 2 * guarded) // pi >> (guarded - bits)
+
+
 class Numbers(NamedTuple):
     """The constants of one dtype."""
 

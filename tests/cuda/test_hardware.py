@@ -321,7 +321,7 @@ def test_dropout(d_in: int, n_out: int, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("scale", [1.0, 1e7])
+@pytest.mark.parametrize("scale", [1.0, 2.0**23])
 @pytest.mark.parametrize("nonlinearity", ["cos", "cos_sin", "step", "relu_squared"])
 def test_other_nonlinearities(nonlinearity: str, scale: float, dtype: str) -> None:
     """Also of huge angles. All angles are whole numbers, the same on both sides."""

@@ -231,7 +231,8 @@ CASES = [
     fused(SINGLE, 9, 128, "cos", stacked=True, doubles=True),
     fused(SINGLE, 12, 128, "cos_sin", stacked=True, doubles=True),
     fused(DOUBLE, 12, 64),
-    fused(DOUBLE, 12, 128, "cos", stacked=True, spills=[MAIN]),
+    fused(DOUBLE, 12, 128, "cos", stacked=True),
+    fused(DOUBLE, 12, 128, "cos_sin", stacked=True, everywhere=True),
     gradients(SINGLE, 9, 128),
     gradients(SINGLE, 9, 128, whole=False),
     # Of cut rows a few numbers (8 to 24 bytes a thread) do not find a register.

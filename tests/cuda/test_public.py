@@ -305,16 +305,38 @@ def test_exact_kernels_are_for_host_memory() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
-@pytest.mark.parametrize("scale", [1e6, 1e20, 1e35])
-def test_huge_angles(scale: float) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [("float32", 1e6), ("float32", 1e20), ("float32", 1e35), ("float64", 1e6), ("float64", 1e300)],
+)
+def test_huge_angles(dtype: str, scale: float) -> None:
     """Whole numbers, so that both sides take cosine and sine of the same angles."""
     factors = draw_fastfood(4, 8, rng=0)
-    factors = FastfoodFactors(
-        whole(2, 4, seed=1), whole(2, 4, seed=2), factors.B.astype(np.float32), factors.perm
-    )
-    x, options = whole(3, 4, seed=3), {"scale": scale, "nonlinearity": "cos_sin"}
-    ours = fastfood_transform(cuda.to_device(x), factors.to_device(), **options).copy_to_host()
+    S, G = (whole(2, 4, seed=seed, dtype=dtype) for seed in (1, 2))
+    factors = FastfoodFactors(S, G, factors.B.astype(dtype), factors.perm)
+    x, options = whole(3, 4, seed=3, dtype=dtype), {"scale": scale, "nonlinearity": "cos_sin"}
+    there = cuda.to_device(x), factors.to_device(dtype)
+    ours = fastfood_transform(*there, **options).copy_to_host()
     v = fastfood_transform(x, factors, scale=scale)
     assert np.abs(v).max() > 1e6
     truth = np.concatenate([np.cos(v.astype(np.float64)), np.sin(v.astype(np.float64))], axis=-1)
-    np.testing.assert_allclose(ours, truth, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(ours, truth, rtol=0, atol=np.finfo(dtype).eps)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.parametrize(
+    ("angle", "cosine"),
+    [
+        (np.float32(16367173 * 2.0**72), -1.6147697982476211e-09),
+        # (The C library's cosine may be six roundings off here; this is Muller's, in 34 digits.)
+        (np.float64(6381956970095103 * 2.0**797), -4.6871659242546276e-19),
+    ],
+    ids=["float32", "float64"],
+)
+def test_angle_next_to_a_multiple_of_a_quarter_turn(angle: Any, cosine: float) -> None:
+    """Of all numbers of their dtypes these are the nearest ones: most of their bits cancel."""
+    one = np.ones((1, 1), angle.dtype)
+    factors = FastfoodFactors(one, one, one, np.zeros((1, 1), np.int64)).to_device(angle.dtype)
+    ours = fastfood_transform(cuda.to_device(one * angle), factors, nonlinearity="cos_sin")
+    eps = np.finfo(angle.dtype).eps
+    np.testing.assert_allclose(ours.copy_to_host()[0], [cosine, 1.0], rtol=2 * eps)

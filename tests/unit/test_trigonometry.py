@@ -9,7 +9,8 @@ import pytest
 
 from fastfood_np.backends.cpu import jit
 from fastfood_np.backends.cpu.kernel import Kernel
-from fastfood_np.backends.cpu.trigonometry import LIMIT, TILE, cos_row, cos_sin_row
+from fastfood_np.backends.angles import LIMIT
+from fastfood_np.backends.cpu.trigonometry import TILE, cos_row, cos_sin_row
 
 DTYPES = (np.float32, np.float64)
 BOUND = {np.float32: 9e-8, np.float64: 2e-16}
