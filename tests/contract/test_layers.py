@@ -228,6 +228,7 @@ def test_forward_and_backward_store_nothing(case):
     assert state(layer) == before
 
 
+@pytest.mark.compiled_only
 @every_layer
 def test_inference_from_eight_threads(case):
     layer = case.layer(np.float32)

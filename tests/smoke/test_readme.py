@@ -8,10 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numba
 import pytest
-
-from fastfood_np import backends
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -37,10 +34,10 @@ def test_the_snippet_of_structured_layers_counts_what_it_says(capsys) -> None:
     assert f"  # {capsys.readouterr().out}" in SNIPPETS[2]
 
 
+@pytest.mark.compiled_only
 def test_the_features_snippet_prints_about_what_it_says(capsys) -> None:
     pytest.importorskip("sklearn", reason="scikit-learn (extra 'sklearn') is not installed")
-    with backends.using("reference" if numba.config.DISABLE_JIT else "cpu"):
-        exec(compile(SNIPPETS[3], "README.md", "exec"), {})
+    exec(compile(SNIPPETS[3], "README.md", "exec"), {})
     score, error = map(float, capsys.readouterr().out.split())
     said_score, said_error = map(float, re.findall(r"  # (0\.\d+)", SNIPPETS[3]))
     assert abs(score - said_score) < 0.005 and abs(error - said_error) < 0.05

@@ -10,6 +10,8 @@ import scipy.stats
 from fastfood_np.layers import Fastfood
 from fastfood_np.transforms.factors import draw_fastfood, fastfood_matrix
 
+pytestmark = pytest.mark.compiled_only
+
 LEVEL = 1e-3  # chance of refusing a right draw, had the seeds not been fixed
 D, SEEDS = 64, 60
 

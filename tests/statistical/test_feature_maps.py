@@ -13,13 +13,13 @@ from functools import cache
 import numpy as np
 import pytest
 import scipy.stats
-import small_runs
 
 pytest.importorskip("sklearn", reason="the feature maps need the extra sklearn")
 
-from fastfood_np import backends
 from fastfood_np.features import FastfoodFeatures, OrthogonalFeatures, RandomFourierFeatures
 from fastfood_np.kernels import arc_cosine, ball_sum
+
+pytestmark = pytest.mark.compiled_only
 
 SEEDS, PAIRS = 200, 16
 LIMIT = 1.35  # of the rms of z: chance refuses one right map in twenty
@@ -78,12 +78,6 @@ CASES = {
 }
 UNBIASED = [name for name in CASES if name != "sorf"]
 EVEN = [name for name in UNBIASED if CASES[name][2].get("n_components", 512) % 2 == 0]
-
-
-@pytest.fixture(autouse=True)
-def fast_backend():
-    with backends.using(small_runs.BACKEND):
-        yield
 
 
 def make(name, seed, **parameters):

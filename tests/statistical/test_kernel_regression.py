@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import small_runs
 
 pytest.importorskip("sklearn", reason="the feature maps need the extra sklearn")
 
@@ -15,16 +14,10 @@ import regression_work as work
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import Ridge
 
-from fastfood_np import backends
+pytestmark = pytest.mark.compiled_only
 
 SMALL = (200, 50, 50)
 WITHIN = 0.02
-
-
-@pytest.fixture(autouse=True)
-def fast_backend():
-    with backends.using(small_runs.BACKEND):
-        yield
 
 
 def close(error, other):

@@ -11,23 +11,17 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-import small_runs
 from scipy.linalg import hadamard
 
 pytest.importorskip("sklearn", reason="the feature maps need the extra sklearn")
 
-from fastfood_np import backends
 from fastfood_np.features import FastfoodFeatures
+
+pytestmark = pytest.mark.compiled_only
 
 LEVEL = 1e-3  # chance of refusing a right draw, had the seeds not been fixed
 D, SEEDS = 64, 60
 LENGTH = 1.6  # of inputs; the kernel is 0.28
-
-
-@pytest.fixture(autouse=True)
-def fast_backend():
-    with backends.using(small_runs.BACKEND):
-        yield
 
 
 def right(factors):

@@ -17,6 +17,8 @@ from fastfood_np.features import OrthogonalFeatures, RandomFourierFeatures
 from fastfood_np.features.spectra import BallSum, Gaussian, Laplacian, Matern
 from fastfood_np.transforms.orthogonal import draw_haar, draw_sorf
 
+pytestmark = pytest.mark.compiled_only
+
 LEVEL = 1e-3  # chance of refusing a right draw, had the seeds not been fixed
 COUNT = 20_000
 

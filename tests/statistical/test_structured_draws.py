@@ -12,6 +12,8 @@ import scipy.stats
 from fastfood_np.backends import reference
 from fastfood_np.transforms import circulant_matrix, draw_circulant
 
+pytestmark = pytest.mark.compiled_only
+
 LEVEL = 1e-4  # chance of refusing a right one, had the seeds not been fixed
 SHAPE = 300, 500
 SEEDS = (0, 1, 2, 2**31, 2**32 - 1, 0x9E3779B1, 3141592653)

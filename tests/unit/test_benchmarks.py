@@ -70,6 +70,7 @@ def arguments_of(out: Path, name: str) -> list[str]:
     return arguments
 
 
+@pytest.mark.compiled_only
 def test_all_run_and_are_drawn(
     checkout: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -167,6 +167,7 @@ def test_one_step_lowers_the_loss(head: str) -> None:
     assert all((net.params[name] != weights[name]).any() for name in net.trainable)
 
 
+@pytest.mark.compiled_only
 def test_it_learns() -> None:
     images, labels = separable()
     net = cifar10_quick(mean=mean_of(images), rng=0)

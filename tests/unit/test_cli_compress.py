@@ -108,6 +108,7 @@ def test_results(by_size: Path, place: Path) -> None:
     assert str(place) not in json.dumps(results)
 
 
+@pytest.mark.compiled_only
 @quick
 @pytest.mark.parametrize(
     ("model", "options"),

@@ -10,8 +10,7 @@ import oracles_compression
 import pytest
 from contract.layers_table import CASES, DTYPES
 
-from fastfood_np import backends, compact_files, files, layers
-from fastfood_np.backends.cpu import jit
+from fastfood_np import compact_files, files, layers
 from fastfood_np.compact_files import (
     LARGEST_HEADER,
     START,
@@ -39,16 +38,6 @@ def no_warnings():
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "model.ffnp"
-
-
-@pytest.fixture
-def fast():
-    """Kernels as plain Python take seconds for hundreds of thousands of codes."""
-    if jit.disabled():
-        with backends.using("reference"):
-            yield
-    else:
-        yield
 
 
 def arrays(model):
@@ -106,6 +95,7 @@ def test_round_trip(path, case, dtype):
     assert_same(by_load_model, model)
 
 
+@pytest.mark.compiled_only
 @by_dtype
 @by_case
 def test_round_trip_of_quantized_params(path, case, dtype):
@@ -159,8 +149,9 @@ def test_chains_in_chains(path):
     assert back.layers["in:ner"].layers["a:b"].config["seed"] == 2**64 - 1
 
 
+@pytest.mark.compiled_only
 @pytest.mark.parametrize("make", [lenet, deep_fried_lenet, cifar10_quick])
-def test_models(path, make, fast):
+def test_models(path, make):
     small = {} if make is cifar10_quick else {"channels": (4, 6)}
     options = (
         {"mean": np.random.default_rng(0).random((3, 32, 32))} if make is cifar10_quick else {}
@@ -274,6 +265,7 @@ def test_extreme_weights_quantized(path, w, dtype, kind):
         assert np.isfinite(back.params["W"]).all()
 
 
+@pytest.mark.compiled_only
 @pytest.mark.parametrize("make", [lenet, deep_fried_lenet])
 def test_predictions_do_not_depend_on_threads(path, make):
     model = make(channels=(4, 6), rng=0)
@@ -282,8 +274,7 @@ def test_predictions_do_not_depend_on_threads(path, make):
     for name, quantizer in quantizers.items():
         w = model.params[name]
         w[...] = quantizer.decode(quantizer.encode(w), w.dtype)
-    count = 8 if jit.disabled() else 700
-    images = np.random.default_rng(0).integers(0, 256, (count, 1, 28, 28), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (700, 1, 28, 28), np.uint8)
     expected = predict(model, images, 1)
     for threads in (1, 2, 4):
         assert predict(back, images, threads).tobytes() == expected.tobytes()
@@ -292,9 +283,10 @@ def test_predictions_do_not_depend_on_threads(path, make):
 # ------------------------------------------------------------------------------- how many bytes
 
 
+@pytest.mark.compiled_only
 @pytest.mark.parametrize("make", [lenet, deep_fried_lenet])
 @pytest.mark.parametrize(("kind", "bits"), [(Uniform, 5), (LloydMax, 3)])
-def test_size_of_a_file(path, make, kind, bits, fast):
+def test_size_of_a_file(path, make, kind, bits):
     """Codes at their entropy, tables, what is not quantised, and a header: by hand."""
     model = make(rng=0)
     rng, quantizers, expected = np.random.default_rng(1), {}, 0.0

@@ -260,6 +260,7 @@ MUTANTS = [
 ]
 
 
+@pytest.mark.compiled_only
 @pytest.mark.parametrize(
     ("mutant", "must", "may"), MUTANTS, ids=[mutant.__name__ for mutant, _, _ in MUTANTS]
 )

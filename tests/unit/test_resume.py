@@ -104,6 +104,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Any:
     return stop
 
 
+@pytest.mark.compiled_only
 @pytest.mark.parametrize(
     ("model", "step"), [("lenet", 3), ("lenet", 5), ("lenet", 12), ("fried", 1), ("fried", 7)]
 )

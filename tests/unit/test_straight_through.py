@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from small_runs import BACKEND
 
+from fastfood_np import backends
 from fastfood_np.compression import LloydMax, Uniform
 from fastfood_np.layers import Dense, Fastfood, ReLU, Sequential
 from fastfood_np.models import deep_fried_lenet
@@ -17,6 +19,12 @@ OPTIONS = {
     "rate_multipliers": {"ip.b": 2.0},
     "decay_multipliers": {"ip.b": 0.0},
 }
+
+
+@pytest.fixture(autouse=True)
+def quick():
+    with backends.using(BACKEND):
+        yield
 
 
 def net(dtype=np.float32):

@@ -7,9 +7,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from fastfood_np.backends.angles import LIMIT
 from fastfood_np.backends.cpu import jit
 from fastfood_np.backends.cpu.kernel import Kernel
-from fastfood_np.backends.angles import LIMIT
 from fastfood_np.backends.cpu.trigonometry import TILE, cos_row, cos_sin_row
 
 DTYPES = (np.float32, np.float64)
