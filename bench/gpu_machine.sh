@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # On a machine with a GPU, which needs neither a network nor this package installed: the tests that
 # need a GPU, then the benchmark. What they print and measure goes to the folder given, by default
-# bench/results. Fails only if a test does: a figure that is missing says itself why.
+# bench/results. Fails only if a test does, or the tests take too long (124): a figure that is missing
+# says itself why.
 #
 #     bench/gpu_machine.sh [FOLDER]
 #
@@ -22,7 +23,8 @@ tests=0
 if [ "$tests_seconds" -gt 0 ]; then
     # Most of the time is the compiler's, and each process has one of its own.
     workers=$("$python" -c 'import xdist; print("-n 8")' 2>/dev/null || true)
-    timeout --kill-after=5 "$tests_seconds" "$python" -m pytest -m gpu tests/cuda \
+    # (Interrupted rather than ended, pytest still says what has failed.)
+    timeout --signal=INT --kill-after=15 "$tests_seconds" "$python" -m pytest -v -m gpu tests/cuda \
         -p no:cacheprovider --durations=10 $workers 2>&1 | tee "$out/gpu-tests.log"
     tests=$?
 fi
