@@ -61,7 +61,10 @@ def test_it_runs_on_the_simulator(tmp_path: Path) -> None:
     printed = run("--smoke", "--json", report, NUMBA_ENABLE_CUDASIM="1")
     assert "the host's clock" in printed and "targets met" in printed
     rows = rows_of(report)
-    assert rows.keys() >= {"fwht", "one row", "launch cost", "error"} | JOBS | EPILOGUES
+    assert rows.keys() >= {"fwht", "one row", "launch cost"} | JOBS | EPILOGUES
+    assert ("error" in rows) == (
+        importlib.util.find_spec("torch") is not None
+    )  # against PyTorch's product
     assert [(row["dtype"], row["d"]) for row in rows["fwht"]] == [
         ("float32", 16),
         ("float32", 64),
