@@ -8,13 +8,30 @@ import numpy as np
 import pytest
 
 from fastfood_np.backends.angles import LIMIT
-from fastfood_np.backends.cpu import jit
+from fastfood_np.backends.cpu import jit, trigonometry
 from fastfood_np.backends.cpu.kernel import Kernel
-from fastfood_np.backends.cpu.trigonometry import TILE, cos_row, cos_sin_row
+from fastfood_np.backends.cpu.passes import U
+from fastfood_np.backends.cpu.simd import flat
+from fastfood_np.backends.cpu.trigonometry import TILE
 
 DTYPES = (np.float32, np.float64)
 BOUND = {np.float32: 9e-8, np.float64: 2e-16}
 MANY = 5_000 if jit.disabled() else 200_000  # in plain Python an element takes 10 us
+
+
+@jit.jit
+def cos_sin_row(scratch, angles, amplitude, cosines, sines):
+    trigonometry.cos_sin_row(
+        U(angles.size), flat(scratch), flat(angles), amplitude, flat(cosines), flat(sines)
+    )
+
+
+@jit.jit
+def cos_row(scratch, angles, phase, amplitude, out):
+    trigonometry.cos_row(
+        U(angles.size), flat(scratch), flat(angles), flat(phase), amplitude, flat(out)
+    )
+
 
 both = pytest.mark.parametrize("dtype", DTYPES)
 
@@ -26,6 +43,7 @@ def rng():
 
 def cos_sin(angles):
     """The function under test, into fresh rows."""
+    angles = np.ascontiguousarray(angles)
     cosines, sines = np.full_like(angles, 7), np.full_like(angles, 7)
     cos_sin_row(np.empty((2, TILE), angles.dtype), angles, angles.dtype.type(1), cosines, sines)
     return cosines, sines

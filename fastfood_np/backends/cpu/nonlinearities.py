@@ -10,6 +10,8 @@ from numba.extending import overload
 
 from fastfood_np.backends.cpu.jit import disabled, part, teams
 from fastfood_np.backends.cpu.kernel import Kernel, usual
+from fastfood_np.backends.cpu.passes import U
+from fastfood_np.backends.cpu.simd import flat, start_at
 from fastfood_np.backends.cpu.trigonometry import TILE, cos_row, cos_sin_row
 from fastfood_np.validation import Array
 
@@ -18,60 +20,60 @@ NUMBER = {name: (None,) * number for number, name in enumerate(NAMES)}
 NONE, COS, COS_SIN = NUMBER["none"], NUMBER["cos"], NUMBER["cos_sin"]
 
 
-# Each replaces v, the outputs of one row from `first` on, which stand at their places in the row y.
+# Each replaces v, so many outputs of one row. (Slices of arrays would count who uses them, which
+# takes longer than most of these do for short rows.)
 
 
 @part
-def _none(scratch, v, y, n_out, first, phase, amplitude):
+def _none(count, scratch, v, sines, phase, amplitude):
     if amplitude != 1:
-        for i in range(v.size):
+        for i in range(count):
             v[i] *= amplitude
 
 
 @part
-def _relu(scratch, v, y, n_out, first, phase, amplitude):
-    zero = v.dtype.type(0)
-    for i in range(v.size):
+def _relu(count, scratch, v, sines, phase, amplitude):
+    zero = type(amplitude)(0)
+    for i in range(count):
         v[i] = amplitude * (zero if v[i] <= zero else v[i])  # NaN stays NaN
 
 
 @part
-def _relu_squared(scratch, v, y, n_out, first, phase, amplitude):
-    zero = v.dtype.type(0)
-    for i in range(v.size):
+def _relu_squared(count, scratch, v, sines, phase, amplitude):
+    zero = type(amplitude)(0)
+    for i in range(count):
         positive = zero if v[i] <= zero else v[i]
         v[i] = amplitude * (positive * positive)
 
 
 @part
-def _step(scratch, v, y, n_out, first, phase, amplitude):
-    real = v.dtype.type
-    for i in range(v.size):
+def _step(count, scratch, v, sines, phase, amplitude):
+    real = type(amplitude)
+    for i in range(count):
         value = real(0.5) * (real(1) + real(v[i] > 0) - real(v[i] < 0))
         v[i] = amplitude * value if v[i] == v[i] else v[i]  # NaN stays NaN
 
 
 @part
-def _cos(scratch, v, y, n_out, first, phase, amplitude):
-    cos_row(scratch, v, phase[first : first + v.size], amplitude, v)
+def _cos(count, scratch, v, sines, phase, amplitude):
+    cos_row(count, scratch, v, phase, amplitude, v)
 
 
 @part
-def _cos_sin(scratch, v, y, n_out, first, phase, amplitude):
-    sines = n_out + first
-    cos_sin_row(scratch, v, amplitude, v, y[sines : sines + v.size])
+def _cos_sin(count, scratch, v, sines, phase, amplitude):
+    cos_sin_row(count, scratch, v, amplitude, v, sines)
 
 
 _FUNCTIONS = (_none, _relu, _relu_squared, _step, _cos, _cos_sin)
 
 
-def finish_row(nonlinearity, scratch, v, y, n_out, first, phase, amplitude):
-    """Replace v, the outputs of one row from `first` on: they stand in y, the whole of that row.
+def finish_row(nonlinearity, count, scratch, v, sines, phase, amplitude):
+    """Replace v, so many outputs of one row: see `backends.reference.apply_nonlinearity`.
 
-    See `backends.reference.apply_nonlinearity`. The sines of cos_sin go into the second half of y,
-    which starts at n_out. `scratch` is of `scratch_for`.
+    v is flat memory (see `simd.flat`), as are `sines`, where those of cos_sin go, `phase`, of which
+    "cos" reads as many numbers, and `scratch`, of `scratch_for`.
     """
-    _FUNCTIONS[len(nonlinearity)](scratch, v, y, n_out, first, phase, amplitude)
+    _FUNCTIONS[len(nonlinearity)](count, scratch, v, sines, phase, amplitude)
 
 
 @part
@@ -89,10 +91,10 @@ def n_outputs(nonlinearity, y):
 if not disabled():
 
     @overload(finish_row)
-    def _finish_row(nonlinearity, scratch, v, y, n_out, first, phase, amplitude):
+    def _finish_row(nonlinearity, count, scratch, v, sines, phase, amplitude):
         function = _FUNCTIONS[len(nonlinearity)]
-        return lambda nonlinearity, scratch, v, y, n_out, first, phase, amplitude: function(
-            scratch, v, y, n_out, first, phase, amplitude
+        return lambda nonlinearity, count, scratch, v, sines, phase, amplitude: function(
+            count, scratch, v, sines, phase, amplitude
         )
 
 
@@ -102,11 +104,11 @@ NONLINEARITY = NONE
 
 def _rows(lanes, phase, amplitude, y, team, first, last):
     """Finish the rows of y from `first` to `last`."""
-    n_out = n_outputs(NONLINEARITY, y)
-    scratch = scratch_for(NONLINEARITY, y)
-    for row in range(first, last):
-        v = y[row, :n_out]
-        finish_row(NONLINEARITY, scratch, v, y[row], n_out, 0, phase, amplitude)
+    n_out, length = U(n_outputs(NONLINEARITY, y)), U(y.shape[1])
+    work = scratch_for(NONLINEARITY, y)
+    for row in range(U(first), U(last)):
+        v = start_at(flat(y), row * length)
+        finish_row(NONLINEARITY, n_out, flat(work), v, start_at(v, n_out), flat(phase), amplitude)
 
 
 _by_rows = {name: Kernel(_rows, NONLINEARITY=number) for name, number in NUMBER.items()}

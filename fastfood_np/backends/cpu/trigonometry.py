@@ -19,7 +19,9 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
 from fastfood_np.backends.angles import DOUBLE, SINGLE, Numbers
-from fastfood_np.backends.cpu.jit import jit, part
+from fastfood_np.backends.cpu.jit import part
+from fastfood_np.backends.cpu.passes import U
+from fastfood_np.backends.cpu.simd import start_at
 
 # Reduction and polynomials in one loop would be a chain of operations longer than processors look
 # ahead. So there are two loops, and so many elements wait in the first-level cache in between.
@@ -116,12 +118,13 @@ def _cos_sin(x):
     return math.cos(np.float64(x)), math.sin(np.float64(x))
 
 
-# Rows.
+# Rows: flat memory, see `simd.flat`. (Slices of arrays count who uses them, which for short rows
+# takes longer than cosines and sines.)
 
 
 @part
-def _slice(row, start, stop):
-    return None if row is None else row[start:stop]
+def _start_at(row, index):
+    return None if row is None else start_at(row, index)
 
 
 # Each loop is a function of its own: so it becomes vectors before it is put into its caller, where
@@ -129,10 +132,10 @@ def _slice(row, start, stop):
 
 
 @part
-def _reduce(angles, phase, r, shifted):
+def _reduce(count, angles, phase, r, shifted):
     """Reduce angles + phase (unless None); return whether all of them are within LIMIT."""
     largest = limit = _bits(_numbers(r[0]).limit)
-    for i in range(r.size):
+    for i in range(count):
         x = angles[i] if phase is None else angles[i] + phase[i]
         largest = max(largest, _bits(abs(x)))  # bits rise with the number; NaN's are above all
         r[i], shifted[i] = _reduced(x)
@@ -140,8 +143,8 @@ def _reduce(angles, phase, r, shifted):
 
 
 @part
-def _finish(r, shifted, amplitude, cosines, sines):
-    for i in range(r.size):
+def _finish(count, r, shifted, amplitude, cosines, sines):
+    for i in range(count):
         cosine, sine = _cos_sin_reduced(r[i], shifted[i])
         cosines[i] = amplitude * cosine
         if sines is not None:
@@ -149,9 +152,9 @@ def _finish(r, shifted, amplitude, cosines, sines):
 
 
 @part
-def _one_by_one(angles, phase, amplitude, cosines, sines):
-    real = angles.dtype.type
-    for i in range(angles.size):
+def _one_by_one(count, angles, phase, amplitude, cosines, sines):
+    real = type(amplitude)
+    for i in range(count):
         cosine, sine = _cos_sin(angles[i] if phase is None else angles[i] + phase[i])
         cosines[i] = amplitude * real(cosine)
         if sines is not None:
@@ -159,34 +162,34 @@ def _one_by_one(angles, phase, amplitude, cosines, sines):
 
 
 @part
-def _fill(scratch, angles, phase, amplitude, cosines, sines):
-    for start in range(0, angles.size, TILE):
-        stop = min(start + TILE, angles.size)
-        r, shifted = scratch[0, : stop - start], scratch[1, : stop - start]
-        x, p = angles[start:stop], _slice(phase, start, stop)
-        c, s = cosines[start:stop], _slice(sines, start, stop)
-        if _reduce(x, p, r, shifted):
-            _finish(r, shifted, amplitude, c, s)
+def _fill(count, scratch, angles, phase, amplitude, cosines, sines):
+    r, shifted = scratch, start_at(scratch, U(TILE))
+    for start in range(U(0), count, U(TILE)):
+        n = min(U(TILE), count - start)
+        x, p = start_at(angles, start), _start_at(phase, start)
+        c, s = start_at(cosines, start), _start_at(sines, start)
+        if _reduce(n, x, p, r, shifted):
+            _finish(n, r, shifted, amplitude, c, s)
         else:
-            _one_by_one(x, p, amplitude, c, s)
+            _one_by_one(n, x, p, amplitude, c, s)
 
 
-@jit
-def cos_sin_row(scratch, angles, amplitude, cosines, sines):
-    """Fill two rows with `amplitude` times the cosines and sines of `angles`.
+@part
+def cos_sin_row(count, scratch, angles, amplitude, cosines, sines):
+    """Fill two rows with `amplitude` times the cosines and sines of `count` angles.
 
-    All are contiguous rows (n,) of one dtype, float32 or float64, which is also that of the
-    amplitude and of `scratch` (2, TILE). `angles` may be the same memory as `cosines` or `sines`.
-    NaN and infinities give NaN, and sin(-0) = -0. One |x| > LIMIT, or not finite, brings its tile
-    of `TILE` elements down to the pace of libm.
+    All are flat memory of one dtype, float32 or float64, which is also that of the amplitude and of
+    `scratch`, 2 TILE numbers. `angles` may be the same memory as `cosines` or `sines`. NaN and
+    infinities give NaN, and sin(-0) = -0. One |x| > LIMIT, or not finite, brings its tile of `TILE`
+    elements down to the pace of libm.
     """
-    _fill(scratch, angles, None, amplitude, cosines, sines)
+    _fill(count, scratch, angles, None, amplitude, cosines, sines)
 
 
-@jit
-def cos_row(scratch, angles, phase, amplitude, out):
+@part
+def cos_row(count, scratch, angles, phase, amplitude, out):
     """Fill the row `out` with amplitude * cos(angles + phase), the sum rounded to their dtype.
 
     As `cos_sin_row`; `out` may be the same memory as `angles` or `phase`.
     """
-    _fill(scratch, angles, phase, amplitude, out, None)
+    _fill(count, scratch, angles, phase, amplitude, out, None)

@@ -160,8 +160,12 @@ def _tiles(
             written = min(n_out, at + d_pad)
             if written - finished >= U(TILE) or block + 1 == blocks:
                 for r in range(row, row + rows):
-                    v = y[r, finished:written]
-                    finish_row(NONLINEARITY, work, v, y[r], n_out, finished, phase, amplitude)
+                    v = start_at(flat(y), r * length + finished)
+                    angles = start_at(flat(phase), finished)
+                    finish_row(
+                        NONLINEARITY, written - finished, flat(work), v, start_at(v, n_out),
+                        angles, amplitude
+                    )  # fmt: skip
                 finished = written
 
 

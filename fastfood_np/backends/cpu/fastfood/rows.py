@@ -11,6 +11,8 @@ from fastfood_np.backends.cpu.hadamard import fwht_row
 from fastfood_np.backends.cpu.jit import part
 from fastfood_np.backends.cpu.kernel import Kernel
 from fastfood_np.backends.cpu.nonlinearities import NONE, NUMBER, finish_row, n_outputs, scratch_for
+from fastfood_np.backends.cpu.passes import U
+from fastfood_np.backends.cpu.simd import flat, start_at
 
 
 @part
@@ -65,7 +67,9 @@ def _forward(
             y_block = y[row, start:stop]
             for i in range(y_block.size):
                 y_block[i] = scale * (S[block, i] * h_G[i])
-        finish_row(NONLINEARITY, work, y[row, :n_out], y[row], n_out, 0, phase, amplitude)
+        v = start_at(flat(y), U(row) * U(y.shape[1]))
+        sines = start_at(v, U(n_out))
+        finish_row(NONLINEARITY, U(n_out), flat(work), v, sines, flat(phase), amplitude)
 
 
 @part
