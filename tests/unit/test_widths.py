@@ -162,7 +162,7 @@ def passes(layer, m):
 @every_form
 @both_dtypes
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-@pytest.mark.parametrize("m", [1, 3, 4, 17])
+@pytest.mark.parametrize("m", [1, 12, 13, 17])
 def test_fastfood_of_whole_numbers_is_exact(m, dropout, dtype, form):
     for d_in, n_out in LAYERS:
         layer = whole_layer(d_in, n_out, dropout, dtype)
@@ -174,7 +174,7 @@ def test_fastfood_of_whole_numbers_is_exact(m, dropout, dtype, form):
 
 @every_form
 @both_dtypes
-@pytest.mark.parametrize("m", [3, 5])  # row by row, by tiles
+@pytest.mark.parametrize("m", [3, 14])  # row by row, by tiles
 def test_any_numbers_give_the_same_bits(m, dtype, form):
     """Sums are taken in one order and rounded once an operation."""
     x = np.random.default_rng(64).standard_normal((m, 16)).astype(dtype)

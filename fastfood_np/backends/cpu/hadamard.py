@@ -40,9 +40,9 @@ def transform_block(lanes, source, target, start, stop, d):
 
 
 @part
-def fwht_row(lanes, row):
-    """Replace the contiguous `row` (d,), d >= len(lanes), by H row, within a kernel."""
-    transform_block(lanes, flat(row), flat(row), U(0), U(row.size), U(row.size))
+def fwht_row(lanes, row, d):
+    """Replace the d >= len(lanes) numbers of `row`, flat memory, by H row, within a kernel."""
+    transform_block(lanes, row, row, U(0), d, d)
 
 
 def _blocks(lanes, source, target, d, block, team, first, last):

@@ -14,19 +14,28 @@ from fastfood_np.backends.cpu.nonlinearities import NONE, NUMBER, finish_row, n_
 from fastfood_np.backends.cpu.passes import U
 from fastfood_np.backends.cpu.simd import flat, start_at
 
+# All of a row's parts are flat memory. (Slices of arrays count who uses them: of short blocks that
+# took longer than the work.)
+
 
 @part
-def _to_h_G(lanes, x_row, B, perm, keep, keep_scale, h_G, h):
-    """Fill h_G (d_pad,) with Pi H B x, masked; h (d_pad,) is overwritten."""
-    d_in = x_row.size
+def _to_h_G(lanes, x_row, d_in, B, perm, masked, kept, keep_scale, h_G, h, d_pad):
+    """Fill h_G (d_pad,) with Pi H B x, where `masked` with `kept`; h (d_pad,) is overwritten."""
     for i in range(d_in):
         h[i] = B[i] * x_row[i]
-    h[d_in:] = 0
-    fwht_row(lanes, h)
-    for i in range(h_G.size):
+    for i in range(d_in, d_pad):
+        h[i] = 0
+    fwht_row(lanes, h, d_pad)
+    for i in range(d_pad):
         h_G[i] = h[perm[i]]
-    for i in range(keep.size):
-        h_G[i] *= keep_scale if keep[i] else h_G.dtype.type(0)
+    if masked:
+        _drop(kept, keep_scale, h_G, d_pad)
+
+
+@part
+def _drop(kept, keep_scale, h, d_pad):
+    for i in range(d_pad):
+        h[i] *= keep_scale if kept[i] else 0 * keep_scale  # a factor, so that NaN stays NaN
 
 
 # The kernels of the nonlinearities differ in this.
@@ -52,53 +61,67 @@ def _forward(
     last,
 ):
     """Fill the rows of y from `first` to `last`."""
-    blocks, d_pad = S.shape
-    n_out = n_outputs(NONLINEARITY, y)
-    h_G, h = scratch[team, :d_pad], scratch[team, d_pad : 2 * d_pad]
-    work = scratch_for(NONLINEARITY, y)
-    for row in range(first, last):
+    d_in, blocks, d_pad = U(x.shape[1]), U(S.shape[0]), U(S.shape[1])
+    n_out, length = U(n_outputs(NONLINEARITY, y)), U(y.shape[1])
+    masked, work = keep.size > 0, scratch_for(NONLINEARITY, y)
+    x, S, G, B, perm, keep, y = flat(x), flat(S), flat(G), flat(B), flat(perm), flat(keep), flat(y)
+    h_G = flat(scratch[team])
+    h = start_at(h_G, d_pad)
+    for row in range(U(first), U(last)):
+        x_row, v = start_at(x, row * d_in), start_at(y, row * length)
         for block in range(blocks):
-            mask = keep[row, block] if keep.size else keep[0, 0, :0]
-            _to_h_G(lanes, x[row], B[block], perm[block], mask, keep_scale, h_G, h)
-            for i in range(d_pad):
-                h_G[i] *= G[block, i]
-            fwht_row(lanes, h_G)
-            start, stop = block * d_pad, min(n_out, (block + 1) * d_pad)
-            y_block = y[row, start:stop]
-            for i in range(y_block.size):
-                y_block[i] = scale * (S[block, i] * h_G[i])
-        v = start_at(flat(y), U(row) * U(y.shape[1]))
-        sines = start_at(v, U(n_out))
-        finish_row(NONLINEARITY, U(n_out), flat(work), v, sines, flat(phase), amplitude)
+            at = block * d_pad
+            kept = start_at(keep, row * blocks * d_pad + at) if masked else keep
+            _to_h_G(
+                lanes, x_row, d_in, start_at(B, at), start_at(perm, at), masked, kept, keep_scale,
+                h_G, h, d_pad
+            )  # fmt: skip
+            _scale(h_G, start_at(G, at), d_pad)
+            fwht_row(lanes, h_G, d_pad)
+            _leave(start_at(v, at), scale, start_at(S, at), h_G, min(n_out - at, d_pad))
+        finish_row(NONLINEARITY, n_out, flat(work), v, start_at(v, n_out), flat(phase), amplitude)
+
+
+@part
+def _scale(h, factors, count):
+    for i in range(count):
+        h[i] *= factors[i]
+
+
+@part
+def _leave(y, scale, S, h_S, count):
+    for i in range(count):
+        y[i] = scale * (S[i] * h_S[i])
 
 
 @part
 def _backward_row(
-    lanes, x_row, dy_block, S, G, B, perm, scale, keep, keep_scale, dx_row, dS, dG, dB, h_G, h
-):
-    """Add one row's part to dS, dG, dB (d_pad,) and dx_row (d_in,) or (0,), of one block."""
-    d_pad, n_block = S.size, dy_block.size
-    _to_h_G(lanes, x_row, B, perm, keep, keep_scale, h_G, h)
+    lanes, x_row, d_in, dy_block, n_block, S, G, B, perm, scale, masked, kept, keep_scale,
+    dx_row, n_dx, dS, dG, dB, h_G, h, d_pad
+):  # fmt: skip
+    """Add one row's part to dS, dG, dB (d_pad,) and dx_row (n_dx,), of one block."""
+    _to_h_G(lanes, x_row, d_in, B, perm, masked, kept, keep_scale, h_G, h, d_pad)
     for i in range(d_pad):
         h[i] = G[i] * h_G[i]
-    fwht_row(lanes, h)  # h = h_S
+    fwht_row(lanes, h, d_pad)  # h = h_S
     for i in range(n_block):
         dh = scale * dy_block[i]
         dS[i] += dh * h[i]
         h[i] = S[i] * dh
-    h[n_block:] = 0
-    fwht_row(lanes, h)  # h = dE/dh_H1
+    for i in range(n_block, d_pad):
+        h[i] = 0
+    fwht_row(lanes, h, d_pad)  # h = dE/dh_H1
     for i in range(d_pad):
         dG[i] += h[i] * h_G[i]
         h[i] *= G[i]
-    for i in range(keep.size):
-        h[i] *= keep_scale if keep[i] else h.dtype.type(0)
+    if masked:
+        _drop(kept, keep_scale, h, d_pad)
     for i in range(d_pad):
         h_G[perm[i]] = h[i]
-    fwht_row(lanes, h_G)  # h_G = dE/dh_H2
-    for i in range(x_row.size):
+    fwht_row(lanes, h_G, d_pad)  # h_G = dE/dh_H2
+    for i in range(d_in):
         dB[i] += h_G[i] * x_row[i]
-    for i in range(dx_row.size):
+    for i in range(n_dx):
         dx_row[i] += B[i] * h_G[i]
 
 
@@ -107,32 +130,45 @@ def _backward(
     first, last
 ):  # fmt: skip
     """Fill dx of the chunks from `first` to `last`, and sums[chunk] with their dS, dG and dB."""
-    (m, n_out), (blocks, d_pad) = dy.shape, S.shape
-    h_G, h = scratch[team, :d_pad], scratch[team, d_pad : 2 * d_pad]
+    m, d_in, n_out = U(x.shape[0]), U(x.shape[1]), U(dy.shape[1])
+    blocks, d_pad, chunk_rows = U(S.shape[0]), U(S.shape[1]), U(chunk_rows)
+    masked, n_dx, length = keep.size > 0, U(dx.shape[1]), blocks * d_pad
     sums[first:last] = 0
-    for row in range(first * chunk_rows, min(m, last * chunk_rows)):
+    x, dy, dx, keep, sums = flat(x), flat(dy), flat(dx), flat(keep), flat(sums)
+    S, G, B, perm = flat(S), flat(G), flat(B), flat(perm)
+    h_G = flat(scratch[team])
+    h = start_at(h_G, d_pad)
+    for row in range(U(first) * chunk_rows, min(m, U(last) * chunk_rows)):
         chunk = row // chunk_rows
-        dx_row = dx[row] if dx.size else dx[0, :0]
-        dx_row[:] = 0
+        dx_row = start_at(dx, row * n_dx)
+        for i in range(n_dx):
+            dx_row[i] = 0
         for block in range(blocks):
-            mask = keep[row, block] if keep.size else keep[0, 0, :0]
+            at = block * d_pad
+            dS = start_at(sums, U(3) * chunk * length + at)
+            dG = start_at(dS, length)
             _backward_row(
                 lanes,
-                x[row],
-                dy[row, block * d_pad : min(n_out, (block + 1) * d_pad)],
-                S[block],
-                G[block],
-                B[block],
-                perm[block],
+                start_at(x, row * d_in),
+                d_in,
+                start_at(dy, row * n_out + at),
+                min(n_out - at, d_pad),
+                start_at(S, at),
+                start_at(G, at),
+                start_at(B, at),
+                start_at(perm, at),
                 scale,
-                mask,
+                masked,
+                start_at(keep, row * length + at) if masked else keep,
                 keep_scale,
                 dx_row,
-                sums[chunk, 0, block],
-                sums[chunk, 1, block],
-                sums[chunk, 2, block],
+                n_dx,
+                dS,
+                dG,
+                start_at(dG, length),
                 h_G,
                 h,
+                d_pad,
             )
 
 
