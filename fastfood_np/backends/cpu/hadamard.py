@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fastfood_np.backends.cpu.host import second_cache
 from fastfood_np.backends.cpu.jit import part, teams
 from fastfood_np.backends.cpu.kernel import Kernel, usual
 from fastfood_np.backends.cpu.passes import (
@@ -23,7 +24,9 @@ from fastfood_np.backends.cpu.widths import lanes
 from fastfood_np.validation import Array
 
 # Blocks that stay in the first and in the second cache while their stages are taken, in bytes.
-NEAR, MIDDLE = 1 << 14, 1 << 18
+# (The second one's is half of it, as a power of two; the first one's is compiled into kernels.)
+NEAR = 1 << 14
+MIDDLE = max(2 * NEAR, 1 << ((second_cache() << 10).bit_length() - 2))
 # Elements of a run that one thread takes of a stage beyond the blocks.
 COLUMNS = 1024
 
