@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastfood_np.backends.cpu import widths
 from fastfood_np.backends.cpu.jit import part, teams
 from fastfood_np.backends.cpu.kernel import Kernel, usual
-from fastfood_np.backends.cpu.simd import EIGHT, load, multiply_add, store
+from fastfood_np.backends.cpu.simd import EIGHT, SIXTEEN, load, multiply_add, store, up_to_line
+from fastfood_np.backends.cpu.widths import Lanes
 from fastfood_np.validation import Array
 
 # Indices into flat arrays are unsigned: a signed one could be negative, which Numba would have to
@@ -22,8 +24,6 @@ U = np.uint64
 
 
 LANES = len(EIGHT)
-# Channels in one block: two vectors.
-BLOCK = 2 * LANES
 
 
 @part
@@ -33,18 +33,29 @@ def padded(size, to):
 
 
 @part
-def _weight_blocks(W, lanes):
-    """W (out, in, kh, kw), zeros up to `lanes` channels, as a flat (blocks, pixels, BLOCK)."""
-    flat = W.reshape(W.shape[0], -1)
-    blocks = np.zeros((lanes // BLOCK, flat.shape[1], BLOCK), W.dtype)
-    for o in range(flat.shape[0]):
-        for k in range(flat.shape[1]):
-            blocks[o // BLOCK, k, o % BLOCK] = flat[o, k]
-    return blocks.reshape(-1)
+def _block(lanes):
+    """Channels in one block: two vectors."""
+    return 2 * len(lanes)
 
 
 @part
-def _sum_starts(windows, pool, lanes):
+def _weight_blocks(W, channels, block):
+    """W (out, in, kh, kw), zeros up to so many channels, as a flat (blocks, pixels, block).
+
+    It starts at a line of the cache: vectors of a whole line would else take two loads each.
+    """
+    n_out, pixels = W.shape[0], W[0].size
+    memory = np.zeros(channels * pixels + block, W.dtype)
+    weights = memory[np.int64(up_to_line(memory, U(0))) :]
+    for o in range(n_out):
+        row = W[o].reshape(-1)
+        for k in range(pixels):
+            weights[(o // block * pixels + k) * block + o % block] = row[k]
+    return weights
+
+
+@part
+def _sum_starts(windows, pool, channels):
     """Where the sums of pixel (i, c) of a row of windows start, as (pool, columns + 3).
 
     First all windows' first pixels, then all second ones, ...: pooling is then a maximum of whole
@@ -54,9 +65,9 @@ def _sum_starts(windows, pool, lanes):
     starts = np.empty((pool, columns + 3), np.uint64)
     for i in range(pool):
         for c in range(columns):
-            starts[i, c] = ((i * pool + c % pool) * windows + c // pool) * lanes
+            starts[i, c] = ((i * pool + c % pool) * windows + c // pool) * channels
         for spare in range(3):
-            starts[i, columns + spare] = (pool * columns + spare) * lanes
+            starts[i, columns + spare] = (pool * columns + spare) * channels
     return starts
 
 
@@ -73,15 +84,16 @@ def _patch_offsets(kernel, plane, width):
 
 
 @part
-def _convolve_four(image, pixels, offsets, weights, at, bias, o, sums, starts):
-    """Set the sums of four outputs, channels o to o + BLOCK, to bias + weights * patch."""
+def _convolve_four(lanes, image, pixels, offsets, weights, at, bias, o, sums, starts):
+    """Set the sums of four outputs, channels o to o + block, to bias + weights * patch."""
+    width, block = U(len(lanes)), U(_block(lanes))
     p0, p1, p2, p3 = pixels
-    a0 = a1 = a2 = a3 = load(EIGHT, bias, o)
-    b0 = b1 = b2 = b3 = load(EIGHT, bias, o + U(LANES))
+    a0 = a1 = a2 = a3 = load(lanes, bias, o)
+    b0 = b1 = b2 = b3 = load(lanes, bias, o + width)
     for t in range(offsets.size):
         k = offsets[t]
-        v, w = load(EIGHT, weights, at), load(EIGHT, weights, at + U(LANES))
-        at += U(BLOCK)
+        v, w = load(lanes, weights, at), load(lanes, weights, at + width)
+        at += block
         x = image[p0 + k]
         a0, b0 = multiply_add(x, v, a0), multiply_add(x, w, b0)
         x = image[p1 + k]
@@ -95,7 +107,7 @@ def _convolve_four(image, pixels, offsets, weights, at, bias, o, sums, starts):
     store(sums, s1 + o, a1)
     store(sums, s2 + o, a2)
     store(sums, s3 + o, a3)
-    o += U(LANES)
+    o += width
     store(sums, s0 + o, b0)
     store(sums, s1 + o, b1)
     store(sums, s2 + o, b2)
@@ -103,16 +115,16 @@ def _convolve_four(image, pixels, offsets, weights, at, bias, o, sums, starts):
 
 
 @part
-def _convolve_row(image, first, columns, offsets, weights, bias, sums, starts):
+def _convolve_row(lanes, image, first, columns, offsets, weights, bias, sums, starts):
     """Convolve a row of patches, the first of which starts at pixel `first`, into `sums`."""
     last = U(first + columns - 1)
-    for block in range(bias.size // BLOCK):
-        at, o = U(block * BLOCK * offsets.size), U(block * BLOCK)
+    for start in range(0, bias.size, _block(lanes)):
+        at, o = U(start * offsets.size), U(start)
         for c in range(0, columns, 4):
             p = U(first + c)
             pixels = (p, min(p + U(1), last), min(p + U(2), last), min(p + U(3), last))
             rows = (starts[c], starts[c + 1], starts[c + 2], starts[c + 3])
-            _convolve_four(image, pixels, offsets, weights, at, bias, o, sums, rows)
+            _convolve_four(lanes, image, pixels, offsets, weights, at, bias, o, sums, rows)
 
 
 @part
@@ -143,29 +155,31 @@ def _rectify(values, where):
 
 
 @part
-def _conv_pool_image(image, width, offsets, weights, bias, starts, pool, relu, y, position):
+def _conv_pool_image(lanes, image, width, offsets, weights, bias, starts, pool, relu, y, position):
     n_out, rows, windows = y.shape
-    lanes = bias.size
-    sums = np.empty((pool * pool * windows + 3) * lanes, image.dtype)
-    where = np.empty(windows * lanes, np.int32)
+    channels = bias.size
+    sums = np.empty((pool * pool * windows + 3) * channels, image.dtype)
+    where = np.empty(windows * channels, np.int32)
     for p in range(rows):
         for i in range(pool):
             first = (p * pool + i) * width
-            _convolve_row(image, first, windows * pool, offsets, weights, bias, sums, starts[i])
+            _convolve_row(
+                lanes, image, first, windows * pool, offsets, weights, bias, sums, starts[i]
+            )
         _pool_sums(sums, pool, width, where)
         if relu:
             _rectify(sums, where)
         for o in range(n_out):
             for q in range(windows):
-                place = where[q * lanes + o]
+                place = where[q * channels + o]
                 corner = p * pool * width + q * pool
-                y[o, p, q] = sums[q * lanes + o]
+                y[o, p, q] = sums[q * channels + o]
                 position[o, p, q] = place if place < 0 else place + corner
 
 
 def _conv_pool_images(lanes, x, W, b, pool, relu, y, position, team, first, last):
-    windows, width, channels = y.shape[3], x.shape[3], padded(W.shape[0], BLOCK)
-    weights = _weight_blocks(W, channels)
+    windows, width, channels = y.shape[3], x.shape[3], padded(W.shape[0], _block(lanes))
+    weights = _weight_blocks(W, channels, _block(lanes))
     bias = np.zeros(channels, W.dtype)
     bias[: b.size] = b
     offsets = _patch_offsets(W.shape[1:], x.shape[2] * width, width)
@@ -173,7 +187,7 @@ def _conv_pool_images(lanes, x, W, b, pool, relu, y, position, team, first, last
     for i in range(first, last):
         image = x[i].reshape(-1)
         _conv_pool_image(
-            image, width, offsets, weights, bias, starts, pool, relu, y[i], position[i]
+            lanes, image, width, offsets, weights, bias, starts, pool, relu, y[i], position[i]
         )
 
 
@@ -183,6 +197,13 @@ _conv_pool = Kernel(_conv_pool_images)
 def conv_work(outputs: Array, W: Array) -> int:
     """Cost in elements of a streaming pass: about eight multiply-adds each."""
     return int(outputs.size * W[0].size // LANES)
+
+
+def _lanes(W: Array) -> Lanes:
+    """Return the lanes of a vector: eight, or sixteen where no more channels are padded by that."""
+    widest = widths.lanes(W.dtype, len(SIXTEEN))
+    padding, widest_padding = (-len(W) % (2 * len(lanes)) for lanes in (EIGHT, widest))
+    return widest if len(widest) > LANES and widest_padding == padding else EIGHT
 
 
 def conv_pool2d(
@@ -195,4 +216,4 @@ def conv_pool2d(
     """
     bias = np.zeros(len(W), W.dtype) if b is None else b
     inputs = map(usual, (x, W, bias))
-    _conv_pool(teams(conv_work(y, W)), len(x), EIGHT, *inputs, pool, relu, y, position)
+    _conv_pool(teams(conv_work(y, W)), len(x), _lanes(W), *inputs, pool, relu, y, position)
