@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 
 from fastfood_np.backends import cpu
-from fastfood_np.backends.cpu import fastfood, jit, widths
+from fastfood_np.backends.cpu import fastfood, hadamard, jit, widths
 from fastfood_np.backends.cpu.fastfood.tiles import scratch_size
 
 FORMS = ("avx512", "avx2", "portable")
@@ -26,14 +26,17 @@ SIDES = ("before", "behind")
 # In plain Python a thousand times slower: a few sizes that take every path but that by panels.
 SMALL = jit.disabled()
 LENGTHS = (1, 2, 4, 8, 16, 64) if SMALL else (1, 2, 4, 8, 16, 64, 256, 4096)
-# The long rows take the passes beyond the second cache.
+# The long rows take the passes beyond the second cache, or what is taken for it here.
+MIDDLE = 1 << 18
 TRANSFORMS = [(m, d) for d in LENGTHS for m in (1, 3, 17)] + [(1, 1 << 17)] * (not SMALL)
-ROWS = (1, 4, 17) if SMALL else (1, 3, 4, 15, 16, 17, 33)
+# Row by row, in an incomplete tile, in tiles.
+ROWS = (1, 7, 13, 17) if SMALL else (1, 3, 7, 12, 13, 16, 17, 33)
 # d_in, n_out, blocks, d_pad
 LAYERS = [
     (1, 1, 1, 1),
     (3, 7, 2, 4),
     (8, 19, 3, 8),
+    (3, 2, 3, 4),  # not all blocks are asked for
     (13, 16, 1, 16),
 ]
 LAYERS += [] if SMALL else [
@@ -45,6 +48,7 @@ LAYERS += [] if SMALL else [
     (31, 5, 1, 32),
     (64, 63, 1, 64),
     (100, 130, 2, 128),
+    (100, 40, 3, 128),
     (256, 256, 1, 256),
     (255, 257, 2, 256),
     (300, 700, 2, 512),
@@ -199,7 +203,7 @@ def calls_of_fastfood(memory, pool, m, d_in, n_out, shape):
 
 
 def call_all(memory, dtype, form, tell=lambda label: None):
-    with cpu.vectors(form), cpu.serial():
+    with cpu.vectors(form), cpu.serial(), mock.patch.object(hadamard, "MIDDLE", MIDDLE):
         for label, function, arguments in calls(memory, dtype):
             tell(label)
             function(*arguments)

@@ -70,7 +70,7 @@ def _forward(
     for row in range(U(first), U(last)):
         x_row, v = start_at(x, row * d_in), start_at(y, row * length)
         for block in range(blocks):
-            at = block * d_pad
+            at, stop = block * d_pad, min(n_out, block * d_pad + d_pad)
             kept = start_at(keep, row * blocks * d_pad + at) if masked else keep
             _to_h_G(
                 lanes, x_row, d_in, start_at(B, at), start_at(perm, at), masked, kept, keep_scale,
@@ -78,7 +78,7 @@ def _forward(
             )  # fmt: skip
             _scale(h_G, start_at(G, at), d_pad)
             fwht_row(lanes, h_G, d_pad)
-            _leave(start_at(v, at), scale, start_at(S, at), h_G, min(n_out - at, d_pad))
+            _leave(start_at(v, at), scale, start_at(S, at), h_G, max(at, stop) - at)
         finish_row(NONLINEARITY, n_out, flat(work), v, start_at(v, n_out), flat(phase), amplitude)
 
 
@@ -144,7 +144,7 @@ def _backward(
         for i in range(n_dx):
             dx_row[i] = 0
         for block in range(blocks):
-            at = block * d_pad
+            at, stop = block * d_pad, min(n_out, block * d_pad + d_pad)
             dS = start_at(sums, U(3) * chunk * length + at)
             dG = start_at(dS, length)
             _backward_row(
@@ -152,7 +152,7 @@ def _backward(
                 start_at(x, row * d_in),
                 d_in,
                 start_at(dy, row * n_out + at),
-                min(n_out - at, d_pad),
+                max(at, stop) - at,
                 start_at(S, at),
                 start_at(G, at),
                 start_at(B, at),
