@@ -17,8 +17,7 @@ from report import Table, figures, natural_vectors, verdict
 
 from fastfood_np import fwht
 from fastfood_np.backends.cpu.hadamard import fwht_row
-from fastfood_np.backends.cpu.passes import U
-from fastfood_np.backends.cpu.simd import flat
+from fastfood_np.backends.cpu.simd import U, flat
 from fastfood_np.backends.cpu.widths import lanes
 
 TARGETS = {1024: 1.3, 65536: 2.0}

@@ -20,6 +20,7 @@ from fastfood_np.backends.cpu.simd import (
     ONE,
     SIXTEEN,
     TWO,
+    U,
     add,
     add_all,
     add_each,
@@ -47,7 +48,6 @@ from fastfood_np.backends.cpu.simd import (
     zeros,
 )
 
-U = np.uint64
 COUNTS = (ONE, TWO, FOUR, EIGHT, SIXTEEN)
 GAP = 7.0
 

@@ -10,8 +10,7 @@ import pytest
 from fastfood_np.backends.angles import LIMIT
 from fastfood_np.backends.cpu import jit, trigonometry
 from fastfood_np.backends.cpu.kernel import Kernel
-from fastfood_np.backends.cpu.passes import U
-from fastfood_np.backends.cpu.simd import flat
+from fastfood_np.backends.cpu.simd import U, flat
 from fastfood_np.backends.cpu.trigonometry import TILE
 
 DTYPES = (np.float32, np.float64)

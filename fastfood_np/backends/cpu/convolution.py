@@ -14,14 +14,9 @@ import numpy as np
 from fastfood_np.backends.cpu import widths
 from fastfood_np.backends.cpu.jit import part, teams
 from fastfood_np.backends.cpu.kernel import Kernel, usual
-from fastfood_np.backends.cpu.simd import EIGHT, SIXTEEN, load, multiply_add, store, up_to_line
+from fastfood_np.backends.cpu.simd import EIGHT, SIXTEEN, U, load, multiply_add, store, up_to_line
 from fastfood_np.backends.cpu.widths import Lanes
 from fastfood_np.validation import Array
-
-# Indices into flat arrays are unsigned: a signed one could be negative, which Numba would have to
-# ask for each element.
-U = np.uint64
-
 
 LANES = len(EIGHT)
 

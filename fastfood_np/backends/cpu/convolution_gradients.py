@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastfood_np.backends.cpu.convolution import LANES, U, conv_work, padded
+from fastfood_np.backends.cpu.convolution import LANES, conv_work, padded
 from fastfood_np.backends.cpu.jit import part, teams
 from fastfood_np.backends.cpu.kernel import Kernel, usual
-from fastfood_np.backends.cpu.simd import EIGHT, add, load, multiply_add, store, zeros
+from fastfood_np.backends.cpu.simd import EIGHT, U, add, load, multiply_add, store, zeros
 from fastfood_np.validation import Array
 
 # Runs of pixels shorter than this are copied together before they are added.

@@ -6,7 +6,6 @@ from fastfood_np.backends.cpu.host import second_cache
 from fastfood_np.backends.cpu.jit import part, teams
 from fastfood_np.backends.cpu.kernel import Kernel, usual
 from fastfood_np.backends.cpu.passes import (
-    U,
     first_pass,
     radix_of,
     strided_pass,
@@ -16,6 +15,7 @@ from fastfood_np.backends.cpu.simd import (
     EIGHT,
     FOUR,
     TWO,
+    U,
     element_bytes,
     flat,
     sixteen_bytes,
@@ -26,7 +26,7 @@ from fastfood_np.validation import Array
 # Blocks that stay in the first and in the second cache while their stages are taken, in bytes.
 # (The second one's is half of it, as a power of two; the first one's is compiled into kernels.)
 NEAR = 1 << 14
-MIDDLE = max(2 * NEAR, 1 << ((second_cache() << 10).bit_length() - 2))
+MIDDLE = max(2 * NEAR, 1 << (second_cache().bit_length() - 2))
 # Elements of a run that one thread takes of a stage beyond the blocks.
 COLUMNS = 1024
 

@@ -10,8 +10,7 @@ from numba.extending import overload
 
 from fastfood_np.backends.cpu.jit import disabled, part, teams
 from fastfood_np.backends.cpu.kernel import Kernel, usual
-from fastfood_np.backends.cpu.passes import U
-from fastfood_np.backends.cpu.simd import flat, start_at
+from fastfood_np.backends.cpu.simd import U, flat, start_at
 from fastfood_np.backends.cpu.trigonometry import TILE, cos_row, cos_sin_row
 from fastfood_np.validation import Array
 
@@ -20,8 +19,7 @@ NUMBER = {name: (None,) * number for number, name in enumerate(NAMES)}
 NONE, COS, COS_SIN = NUMBER["none"], NUMBER["cos"], NUMBER["cos_sin"]
 
 
-# Each replaces v, so many outputs of one row. (Slices of arrays would count who uses them, which
-# takes longer than most of these do for short rows.)
+# Each replaces v, so many outputs of one row. All of it is flat memory.
 
 
 @part

@@ -10,8 +10,6 @@ would have to ask for each element.
 
 from __future__ import annotations
 
-import numpy as np
-
 from fastfood_np.backends.cpu.jit import inlined, part
 from fastfood_np.backends.cpu.simd import (
     EIGHT,
@@ -19,6 +17,7 @@ from fastfood_np.backends.cpu.simd import (
     ONE,
     SIXTEEN,
     TWO,
+    U,
     butterflies,
     butterflies_within,
     element_bytes,
@@ -27,8 +26,6 @@ from fastfood_np.backends.cpu.simd import (
     store_all,
     up_to_line,
 )
-
-U = np.uint64
 
 # How far ahead of the first pass its source is fetched, in elements.
 AHEAD = 2048

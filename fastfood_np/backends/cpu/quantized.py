@@ -20,6 +20,7 @@ from fastfood_np.backends.cpu.simd import (
     EIGHT,
     FOUR,
     ONE,
+    U,
     add,
     add_all,
     add_each,
@@ -40,8 +41,6 @@ from fastfood_np.backends.cpu.simd import (
 from fastfood_np.backends.cpu.widths import Lanes
 from fastfood_np.backends.cpu.widths import lanes as lanes_of
 from fastfood_np.validation import Array
-
-U = np.uint64
 
 PACKED = 16  # up to so many centroids, two codes share a byte, and each table has so many entries
 FEW_ROWS = 3  # of packed codes, one by one, take as long as a vector of rows

@@ -14,6 +14,7 @@ from fastfood_np.backends.cpu.quantized import MOST_LANES, PACKED
 from fastfood_np.backends.cpu.simd import (
     FOUR,
     ONE,
+    U,
     add,
     flat,
     load,
@@ -24,8 +25,6 @@ from fastfood_np.backends.cpu.simd import (
 )
 from fastfood_np.backends.cpu.widths import lanes as lanes_of
 from fastfood_np.validation import Array
-
-U = np.uint64
 
 SHARES = 64  # of the runs: where all have one codebook, shares are summed alone, then in order
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -37,6 +38,10 @@ from fastfood_np.backends.cpu.vector_code import (
 
 ONE, TWO, FOUR, EIGHT, SIXTEEN = ((None,) * n for n in (1, 2, 4, 8, 16))
 
+# Indices into flat memory are unsigned: a signed one could be negative, which Numba would have to
+# ask for each element.
+U = np.uint64
+
 # ---------------------------------------------------------------------------- to and from memory
 
 
@@ -44,7 +49,8 @@ ONE, TWO, FOUR, EIGHT, SIXTEEN = ((None,) * n for n in (1, 2, 4, 8, 16))
 def flat(typing: Any, array: Any) -> Any:
     """Return a C-contiguous array as a pointer: free to pass on, and indexed like a flat array.
 
-    It does not keep the array alive: for arguments of a kernel only.
+    (A slice of an array counts its users, which for a short row takes longer than the work.) It
+    does not keep the array alive: for arguments of a function, or what a loop will use again.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

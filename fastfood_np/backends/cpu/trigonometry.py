@@ -20,8 +20,7 @@ from numba.extending import intrinsic, overload
 
 from fastfood_np.backends.angles import DOUBLE, SINGLE, Numbers
 from fastfood_np.backends.cpu.jit import part
-from fastfood_np.backends.cpu.passes import U
-from fastfood_np.backends.cpu.simd import start_at
+from fastfood_np.backends.cpu.simd import U, start_at
 
 # Reduction and polynomials in one loop would be a chain of operations longer than processors look
 # ahead. So there are two loops, and so many elements wait in the first-level cache in between.
@@ -118,8 +117,7 @@ def _cos_sin(x):
     return math.cos(np.float64(x)), math.sin(np.float64(x))
 
 
-# Rows: flat memory, see `simd.flat`. (Slices of arrays count who uses them, which for short rows
-# takes longer than cosines and sines.)
+# Rows: flat memory, see `simd.flat`.
 
 
 @part

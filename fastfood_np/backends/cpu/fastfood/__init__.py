@@ -46,8 +46,7 @@ def _scratch(threads: int, d_pad: int, dtype: Any, tiles: int = 2) -> Array:
 def _fills_a_tile(m: int, itemsize: int) -> bool:
     """Whether a tile, which takes equally long however many rows it holds, is faster than rows.
 
-    Measured, that is so from two thirds of its 16 or 8 rows on in small blocks, and from seven
-    eighths on in large ones.
+    Where the two meet depends on the size of the blocks; three quarters are our choice.
     """
     return 4 * m > 3 * (LINE // itemsize)
 

@@ -25,8 +25,8 @@ from fastfood_np.backends.cpu.fastfood.tiles import (
 )
 from fastfood_np.backends.cpu.jit import inlined, part
 from fastfood_np.backends.cpu.kernel import Kernel
-from fastfood_np.backends.cpu.passes import U
 from fastfood_np.backends.cpu.simd import (
+    U,
     add_all,
     add_each,
     butterflies,

@@ -27,8 +27,8 @@ from fastfood_np.backends.cpu.nonlinearities import (
     n_outputs,
     scratch_for,
 )
-from fastfood_np.backends.cpu.passes import U
 from fastfood_np.backends.cpu.simd import (
+    U,
     flat,
     load,
     load_all,

@@ -11,11 +11,15 @@ from fastfood_np.backends.cpu.hadamard import fwht_row
 from fastfood_np.backends.cpu.jit import part
 from fastfood_np.backends.cpu.kernel import Kernel
 from fastfood_np.backends.cpu.nonlinearities import NONE, NUMBER, finish_row, n_outputs, scratch_for
-from fastfood_np.backends.cpu.passes import U
-from fastfood_np.backends.cpu.simd import flat, start_at
+from fastfood_np.backends.cpu.simd import U, flat, start_at
 
-# All of a row's parts are flat memory. (Slices of arrays count who uses them: of short blocks that
-# took longer than the work.)
+# All parts of a row are flat memory, see `simd.flat`.
+
+
+@part
+def _width(at, d_pad, n_out):
+    """How many outputs the block has that starts at output `at`."""
+    return min(at + d_pad, n_out) - min(at, n_out)
 
 
 @part
@@ -70,28 +74,18 @@ def _forward(
     for row in range(U(first), U(last)):
         x_row, v = start_at(x, row * d_in), start_at(y, row * length)
         for block in range(blocks):
-            at, stop = block * d_pad, min(n_out, block * d_pad + d_pad)
+            at = block * d_pad
             kept = start_at(keep, row * blocks * d_pad + at) if masked else keep
             _to_h_G(
                 lanes, x_row, d_in, start_at(B, at), start_at(perm, at), masked, kept, keep_scale,
                 h_G, h, d_pad
             )  # fmt: skip
-            _scale(h_G, start_at(G, at), d_pad)
+            for i in range(d_pad):
+                h_G[i] *= G[at + i]
             fwht_row(lanes, h_G, d_pad)
-            _leave(start_at(v, at), scale, start_at(S, at), h_G, max(at, stop) - at)
+            for i in range(_width(at, d_pad, n_out)):
+                v[at + i] = scale * (S[at + i] * h_G[i])
         finish_row(NONLINEARITY, n_out, flat(work), v, start_at(v, n_out), flat(phase), amplitude)
-
-
-@part
-def _scale(h, factors, count):
-    for i in range(count):
-        h[i] *= factors[i]
-
-
-@part
-def _leave(y, scale, S, h_S, count):
-    for i in range(count):
-        y[i] = scale * (S[i] * h_S[i])
 
 
 @part
@@ -144,7 +138,7 @@ def _backward(
         for i in range(n_dx):
             dx_row[i] = 0
         for block in range(blocks):
-            at, stop = block * d_pad, min(n_out, block * d_pad + d_pad)
+            at = block * d_pad
             dS = start_at(sums, U(3) * chunk * length + at)
             dG = start_at(dS, length)
             _backward_row(
@@ -152,7 +146,7 @@ def _backward(
                 start_at(x, row * d_in),
                 d_in,
                 start_at(dy, row * n_out + at),
-                max(at, stop) - at,
+                _width(at, d_pad, n_out),
                 start_at(S, at),
                 start_at(G, at),
                 start_at(B, at),

@@ -14,9 +14,10 @@ in a buffer that takes the panel's place.
 from __future__ import annotations
 
 from fastfood_np.backends.cpu.jit import inlined, part
-from fastfood_np.backends.cpu.passes import U, strided_passes
+from fastfood_np.backends.cpu.passes import strided_passes
 from fastfood_np.backends.cpu.simd import (
     ONE,
+    U,
     butterflies,
     element_bytes,
     gather_all,
