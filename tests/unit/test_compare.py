@@ -145,13 +145,13 @@ def test_what_is_printed(place: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 @needs_compiled_kernels
 def test_in_processes_of_their_own(place: Path, tmp_path: Path) -> None:
     """The results are those of one process."""
-    before = multiprocessing.active_children()
+    before = set(multiprocessing.active_children())
     arguments = ("--data", place / "data", *OPTIONS, "--seeds", 1, "--processes", 2)
     with empty_pictures():
         assert main("compare", *arguments, "--out", tmp_path / "run") == 0
     ours, theirs = stored_runs(tmp_path / "run"), stored_runs(place / "run")
     assert without_times(ours) == without_times(theirs)
-    assert multiprocessing.active_children() == before
+    assert set(multiprocessing.active_children()) <= before
 
 
 @quick

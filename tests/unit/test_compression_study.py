@@ -457,7 +457,7 @@ def test_in_processes_of_their_own(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The results are those of one process."""
-    before = multiprocessing.active_children()
+    before = set(multiprocessing.active_children())
     arguments = ("--data", data, *SHORT, "--seeds", 1)
     for processes in (1, 2):
         out = tmp_path / str(processes)
@@ -468,7 +468,7 @@ def test_in_processes_of_their_own(
     one, two = (stored(tmp_path / name) for name in "12")
     assert without_times(one["runs"]) == without_times(two["runs"])
     assert one["summary"] == two["summary"] and len(one["summary"]) == 1 + len(RATES)
-    assert multiprocessing.active_children() == before
+    assert set(multiprocessing.active_children()) <= before
 
 
 @here
